@@ -1,0 +1,59 @@
+# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers: .venv-peers).
+# Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
+
+VENV  := .venv
+PEERS := .venv-peers
+BIN   := $(VENV)/bin
+PIP_INSTALL := -m pip install --disable-pip-version-check -qq -c constraints.txt
+JOBS  ?= 2
+TESTS ?=
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint format peers
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed-demo ## explain the tutorial model, then a photograph
+	@echo "== 1 of 2: the tutorial model, a multilayer perceptron on five rows of a table"
+	$(BIN)/lrp explain examples/sample_model.py:SampleModel examples/samples.csv --weights examples/model_weights.pth --layers all
+	@echo "== 2 of 2: a photograph, explained for EfficientNet-Lite0"
+	$(BIN)/lrp demo
+
+test: $(VENV)/.installed-dev ## run the tests, doctests included (JOBS=4; TESTS="tests/rules -k gamma")
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) $(TESTS)
+
+lint: $(VENV)/.installed-dev ## format, style, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-dev ## rewrite the files as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
+	PEERS=$(PEERS) tests/agreement/make_peers.sh
+
+# One stamp per environment: a second `make` installs nothing unless the requirements changed.
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing lrp and what its demo needs into $(VENV) (minutes, once)"
+	$(BIN)/python $(PIP_INSTALL) -e ".[demo]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	@echo "installing lrp and what its tests need into $(VENV) (minutes, once)"
+	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
+	@touch $(VENV)/.installed-demo $@
+
+$(VENV)/bin/pip $(PEERS)/bin/pip: # made last by venv, so a half-made environment is made again
+	@for python in $(PYTHON) python3.11 python3; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$$python -m venv $(@:/bin/pip=)"; exec $$python -m venv $(@:/bin/pip=); \
+	    fi; \
+	done; \
+	echo "lrp needs Python 3.11 or newer: neither python3.11 nor python3 is one; say where it is: make PYTHON=/path/to/python" >&2; \
+	exit 1

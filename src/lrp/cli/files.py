@@ -1,0 +1,83 @@
+"""Where results go: stdout, one file, or a folder; every file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from lrp.errors import InputError
+
+__all__ = ["FORMATS", "Destination", "destination", "write_all"]
+
+FORMATS = ("text", "json", "csv", "npz", "png")
+ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".npz": "npz", ".png": "png"}
+
+
+class Destination:
+    """The format of the results and where they go: ``path`` is None for stdout, else a file, or a folder.
+
+    >>> destination("maps/", "png").folder
+    True
+    """
+
+    def __init__(self, format: str, path: Path | None, folder: bool) -> None:
+        self.format, self.path, self.folder = format, path, folder
+
+
+def destination(out: str | None, format: str | None) -> Destination:
+    """Return what ``--out`` and ``--format`` mean together, before any work is done.
+
+    A path that ends in .txt, .json, .csv, .npz or .png is a file; one without an ending, or an existing folder,
+    is a folder.
+
+    Raises:
+        click.UsageError: they contradict each other, or the ending says nothing.
+    """
+    if out is None:
+        if format in ("npz", "png"):
+            raise click.UsageError(f"--format {format} is not for a terminal: add --out PATH.")
+        return Destination(format or "text", None, False)
+    path = Path(out)
+    if path.is_dir() or out.endswith("/") or not path.suffix:
+        if path.is_file():
+            raise click.UsageError(f"--out {out} is a file without an ending that says its format.")
+        return Destination(format or "text", path, True)
+    kind = ENDINGS.get(path.suffix.lower())
+    if kind is None:
+        raise click.UsageError(f"--out {out}: the ending must be one of {', '.join(ENDINGS)}, or name a folder.")
+    if format not in (None, kind):
+        raise click.UsageError(f"--out {out} is a {kind} file, but --format says {format}.")
+    return Destination(kind, path, False)
+
+
+def write_all(files: dict[Path, bytes]) -> None:
+    """Write files, each under a temporary name first; nothing is left behind by a failure but whole files.
+
+    Raises:
+        InputError: a folder that cannot be made, or a file that cannot be written.
+    """
+    import tempfile  # late: it is slow to import, and --help has no use for it
+
+    for path, data in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                os.chmod(temporary, 0o666 & ~umask())
+                os.replace(temporary, path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise InputError("the result cannot be written", where=str(path), seen=str(error)) from error
+
+
+def umask() -> int:
+    """Return the process's file mode mask; reading it means setting it twice."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,90 @@
+"""The options that commands share, and the request that they make up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+__all__ = ["Request", "explaining", "loading"]
+
+Command = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, word by word, before anything is loaded.
+
+    Attributes:
+        model, weights, model_kwargs, trust_model_file: see `loading`.
+        input, target, composite, labels, size, mean, std, through_output: see `explaining`.
+        layers: the layers to keep; only ``lrp explain`` asks for them.
+    """
+
+    model: str
+    weights: str | None = None
+    model_kwargs: str | None = None
+    trust_model_file: bool = False
+    input: str = ""
+    target: tuple[str, ...] = ()
+    composite: str | None = None
+    labels: str | None = None
+    size: int | None = None
+    mean: str | None = None
+    std: str | None = None
+    through_output: bool = False
+    layers: tuple[str, ...] = ()
+
+
+def loading(command: Command) -> Command:
+    """Add MODEL and the options that load it."""
+    added = [
+        click.argument("model"),
+        click.option(
+            "--weights", metavar="FILE", help=".safetensors, or .pth read without running code. Loaded strictly."
+        ),
+        click.option("--model-kwargs", metavar="JSON", help="Arguments of MODEL, such as '{\"width\": 32}'."),
+        click.option(
+            "--trust-model-file",
+            is_flag=True,
+            help="Read --weights even if it is a pickle that RUNS CODE as it is read. Only for files you trust.",
+        ),
+    ]
+    return apply(added, command)
+
+
+def explaining(command: Command) -> Command:
+    """Add INPUT and the options that say what is explained and how."""
+    added = [
+        click.argument("input"),
+        click.option(
+            "--target",
+            metavar="T",
+            multiple=True,
+            help="A class number, a class name (with --labels), top:K, diff:A,B. Default: the top class or the only output.",
+        ),
+        click.option(
+            "--composite",
+            metavar="PRESET[:k=v,...]",
+            help="zero, epsilon:epsilon=1e-6, epsilon_plus, epsilon_plus_flat or auto (default).",
+        ),
+        click.option("--labels", metavar="FILE", help="Class names, one a line, the first for class 0."),
+        click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),
+        click.option("--mean", metavar="a,b,c", help="Images: subtract from red, green, blue (0 to 1)."),
+        click.option("--std", metavar="a,b,c", help="Images: then divide by these."),
+        click.option(
+            "--through-output",
+            is_flag=True,
+            help="Explain the probability: do not step over a final sigmoid or softmax.",
+        ),
+    ]
+    return apply(added, command)
+
+
+def apply(added: list[Callable[[Command], Command]], command: Command) -> Command:
+    """Apply decorators so that the help lists them in the order given."""
+    for decorator in reversed(added):
+        command = decorator(command)
+    return command

@@ -1,0 +1,87 @@
+"""Load what a request names and explain its samples, one at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lrp.cli.options import Request
+from lrp.cli.parse import composite_of, kwargs_of, labels_of, layers_of, numbers_of, target_of
+from lrp.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lrp.models import Inputs
+    from lrp.relevance import Relevance
+
+__all__ = ["explained", "load", "quiet"]
+
+
+def load(request: Request) -> nn.Module:
+    """Return the model of a request with its weights, in eval mode."""
+    from lrp import models
+
+    with quiet():
+        model = models.load_model(request.model, kwargs_of(request.model_kwargs))
+    if request.weights is not None:
+        models.load_weights(model, request.weights, trust=request.trust_model_file)
+    return model
+
+
+def explained(request: Request, *, first_only: bool = False) -> Iterator[tuple[int, Relevance, Inputs]]:
+    """Explain the samples of a request, each in a run of its own, so that its numbers are its own.
+
+    Args:
+        request: what to explain and how.
+        first_only: stop after the first sample.
+
+    Yields:
+        The sample's number from 0, its result, and all inputs (in the model's dtype).
+
+    Raises:
+        InputError: the first axis of the input is not the sample axis.
+    """
+    import torch
+    from tqdm import tqdm
+
+    import lrp
+    from lrp import models
+
+    labels = labels_of(request.labels)
+    target = target_of(request.target, labels)
+    composite = composite_of(request.composite)
+    mean, std = numbers_of(request.mean, "--mean"), numbers_of(request.std, "--std")
+    inputs = models.load_inputs(request.input, size=request.size, mean=mean, std=std)
+    model = load(request)
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
+    inputs = inputs.to(parameter.device, parameter.dtype)
+    samples = range(1 if first_only else len(inputs))
+    with models.importable(request.model):
+        for index in tqdm(samples, desc="explaining", unit="sample", disable=None if len(samples) > 1 else True):
+            with quiet():
+                result = lrp.explain(
+                    model,
+                    inputs.sample(index),
+                    target=target,
+                    composite=composite,
+                    keep=layers_of(request.layers),
+                    through_output=request.through_output,
+                )
+            if tuple(result.explained.shape) != (1,):
+                raise InputError(
+                    "one sample gave several outputs",
+                    where=f"{request.input}, sample {index + 1}",
+                    seen=f"explained output of shape {tuple(result.explained.shape)}",
+                    cure="the first axis of the input must be the sample axis; for other layouts use lrp.explain",
+                )
+            yield index, result, inputs
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what the user's own code prints to stderr: stdout holds results alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

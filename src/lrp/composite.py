@@ -1,0 +1,184 @@
+"""Composites: ordered lists of (selector, rule), where the first match wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+from lrp.errors import CompositeError
+from lrp.rules.base import Rule
+from lrp.rules.linear import InputRule, Zero
+from lrp.rules.pointwise import Gate, Taylor, Uniform
+
+__all__ = ["Composite", "Selector", "on"]
+
+DEFAULTS: dict[str, Rule] = {"activation": Gate(), "product": Uniform(), "softmax": Taylor()}
+"""The rule of a family that no entry matched; LRP-0 for all others."""
+
+
+class Selectable(Protocol):
+    """What a selector may ask of an op call."""
+
+    path: str
+    family: str
+    function: Any
+    first: bool
+    module_types: tuple[type, ...]
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Says which op calls an entry of a composite means; combine selectors with `&`, `|` and `~`.
+
+    >>> from lrp import on
+    >>> print(on.first & on.conv)
+    first & conv
+    """
+
+    text: str
+    matches: Callable[[Selectable], bool]
+
+    def __and__(self, other: Selector) -> Selector:
+        return Selector(f"{self} & {other}", lambda call: self.matches(call) and other.matches(call))
+
+    def __or__(self, other: Selector) -> Selector:
+        return Selector(f"({self} | {other})", lambda call: self.matches(call) or other.matches(call))
+
+    def __invert__(self) -> Selector:
+        return Selector(f"~({self})", lambda call: not self.matches(call))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _family(*families: str) -> Selector:
+    return Selector(families[0], lambda call: call.family in families)
+
+
+class on:
+    """Selectors by what an op call is.
+
+    `first`: linear and convolution calls with a source above and no other such call between, the first of each branch.
+    `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`: families of operations. `pool`: average
+    pooling, mean and sum over axes. `op(function)`: calls of one torch function. `module(type)`: calls made in modules of a type.
+    """
+
+    first = Selector("first", lambda call: call.first)
+    linear = _family("linear")
+    conv = _family("conv")
+    norm = _family("norm")
+    sum = _family("sum")
+    product = _family("product")
+    softmax = _family("softmax")
+    activation = _family("activation")
+    pool = _family("pool", "reduce")
+
+    @staticmethod
+    def op(function: Callable[..., Any]) -> Selector:
+        """Calls of one torch function, as the plan names it."""
+        return Selector(f"op({getattr(function, '__name__', function)})", lambda call: call.function == function)
+
+    @staticmethod
+    def module(kind: type) -> Selector:
+        """Calls made in a module of this type, or beneath it."""
+        return Selector(
+            f"module({kind.__name__})", lambda call: any(issubclass(each, kind) for each in call.module_types)
+        )
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a module path, or a module above it, matches a shell pattern; `*` crosses dots.
+
+    >>> path_matches("layer4", "layer4.1.conv2"), path_matches("layer4", "layer41")
+    (True, False)
+    """
+    return fnmatchcase(path, pattern) or fnmatchcase(path, pattern + ".*")
+
+
+def _selector(given: Selector | str) -> Selector:
+    if isinstance(given, Selector):
+        return given
+    if isinstance(given, str):
+        return Selector(repr(given), lambda call: path_matches(given, call.path))
+    raise CompositeError(
+        "the first part of an entry is a selector or a module path",
+        where="lrp.Composite",
+        seen=repr(given),
+        cure='for example (on.conv, rules.ZPlus()) or ("layer4", rules.Epsilon(1e-6))',
+    )
+
+
+class Composite:
+    """An ordered list of (selector, rule). For each op call the first entry that matches it wins.
+
+    An entry matches a call that its selector names and that its rule is defined for. A string selects by module path
+    with shell patterns: every call made in a matching module or beneath it. Calls that no entry matches get LRP-0
+    (`rules.Zero`), `rules.Gate` for activations, `rules.Uniform` for products, `rules.Taylor` for softmax.
+
+    Args:
+        entries: pairs of a selector (or a module path pattern) and a rule.
+        name: what results call it.
+        why: one sentence on why it was chosen, for presets that choose.
+        strict: an entry that matches nothing is an error; presets are not strict.
+
+    Raises:
+        CompositeError: an entry is not a pair of a selector and a rule.
+
+    >>> from lrp import on, rules
+    >>> print(Composite([(on.first & on.conv, rules.Flat()), ("head*", rules.Epsilon(1e-6))], name="mine"))
+    mine
+      first & conv  Flat(epsilon=1e-06)
+      'head*'       Epsilon(epsilon=1e-06)
+      (others)      Zero, Gate for activations, Uniform for products, Taylor for softmax
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[tuple[Selector | str, Rule]],
+        *,
+        name: str = "custom",
+        why: str = "",
+        strict: bool = True,
+    ) -> None:
+        self.name, self.why, self.strict = name, why, strict
+        self.entries: tuple[tuple[Selector, Rule], ...] = tuple(self._checked(entries))
+
+    @staticmethod
+    def _checked(entries: Iterable[tuple[Selector | str, Rule]]) -> Iterator[tuple[Selector, Rule]]:
+        for entry in entries:
+            if not isinstance(entry, tuple) or len(entry) != 2 or not isinstance(entry[1], Rule):
+                raise CompositeError(
+                    "an entry of a composite is a pair of a selector and a rule",
+                    where="lrp.Composite",
+                    seen=repr(entry),
+                    cure="for example (on.conv, rules.ZPlus()); a rule is called to make it: ZPlus(), not ZPlus",
+                )
+            yield _selector(entry[0]), entry[1]
+
+    def choose(self, call: Selectable, at_source: bool) -> tuple[Rule, int | None]:
+        """The rule of a call, and the number of the entry that chose it (None: the default of its family).
+
+        A preset's input rule is passed over where its call is not at a source; in a composite of one's own it stays,
+        and the engine refuses it by name.
+        """
+        for number, (selector, rule) in enumerate(self.entries):
+            if isinstance(rule, InputRule) and not at_source and not self.strict:
+                continue
+            if call.family in rule.families and selector.matches(call):
+                return rule, number
+        return DEFAULTS.get(call.family, Zero()), None
+
+    def label(self, entry: int | None) -> str:
+        """The entry in words."""
+        return "(default)" if entry is None else str(self.entries[entry][0])
+
+    def __str__(self) -> str:
+        rows = [(str(selector), str(rule)) for selector, rule in self.entries]
+        rows.append(("(others)", "Zero, Gate for activations, Uniform for products, Taylor for softmax"))
+        width = max(len(selector) for selector, _ in rows)
+        return "\n".join([self.name, *(f"  {selector:{width}}  {rule}" for selector, rule in rows)])
+
+    def __repr__(self) -> str:
+        return f"<lrp.Composite {self.name!r} with {len(self.entries)} entries>"

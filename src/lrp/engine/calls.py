@@ -1,0 +1,117 @@
+"""Records of one forward pass: op calls, where relevance is measured, and what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from lrp.rules.base import Rule
+from lrp.rules.linear import LinearOp
+
+if TYPE_CHECKING:
+    from lrp.engine.values import Held
+
+__all__ = ["Entry", "Foldable", "OpCall", "Probe"]
+
+
+@dataclass(slots=True)
+class Probe:
+    """A place in the graph where relevance is measured.
+
+    Args:
+        edge: where the multiplier arrives.
+        held: the value there; relevance is value times multiplier.
+        slot: where input rules deliver relevance beside it.
+        also: the outputs of batch norms that the call which made this value was folded into.
+    """
+
+    edge: GradientEdge
+    held: Held
+    slot: GradientEdge | None = None
+    also: list[Probe] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OpCall:
+    """One use of one torch operation in one forward pass.
+
+    Args:
+        number: its place in the order of execution, from 0.
+        path: the module it ran in.
+        operation: the torch function's name.
+        family: the family of operations it belongs to, `""` where it is in no table.
+        function: the torch function.
+        module_types: the types of the modules it ran in, outermost first.
+        first: it is linear or a convolution, and no other such call lies between a source and it.
+        use: how many-th call of this operation in this module path, from 0.
+        shape: the shape of its first tensor result.
+        rule: the rule it got.
+        entry: the composite's entry that chose the rule.
+        gradient: whether what it does is the native gradient.
+        note: what else there is to say.
+        covered: whether the table knows it.
+        arrived, handed: what level "calls" of the ledger measures.
+    """
+
+    number: int
+    path: str
+    operation: str
+    family: str
+    function: Any
+    module_types: tuple[type, ...]
+    first: bool
+    use: int
+    shape: tuple[int, ...] = ()
+    rule: Rule | None = None
+    entry: str = ""
+    gradient: bool = True
+    note: str = ""
+    covered: bool = True
+    arrived: list[Probe] = field(default_factory=list)
+    handed: list[Probe] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The call in words: `layer4.1.conv2: conv2d #1`."""
+        count = f" #{self.use}" if self.use else ""
+        return f"{self.path or '(model)'}: {self.operation}{count}"
+
+
+@dataclass(slots=True)
+class Entry:
+    """A ledger row in the making: the gradient of `leaf`, times `held` where there is one, is the amount kept."""
+
+    call: OpCall
+    kind: str
+    leaf: Tensor
+    held: Held | None
+    where: str
+
+
+@dataclass(slots=True)
+class Foldable:
+    """A linear call with a rule other than Zero, which a batch norm that follows stands for too.
+
+    Args:
+        call: the call's record.
+        x: its data operand, as it was.
+        op: the linear operation.
+        axis: the axis of the weight that becomes the channel axis of the output.
+        plain: its output with nothing but the native graph behind it, for rules on the arriving multiplier.
+        outputs: the outputs of batch norms that it was folded into.
+    """
+
+    call: OpCall
+    x: Tensor
+    op: LinearOp
+    axis: int
+    plain: Tensor | None = None
+    outputs: list[Probe] = field(default_factory=list)
+
+
+def edge_of(tensor: Tensor) -> GradientEdge:
+    """The place in the graph where the tensor's multiplier arrives."""
+    return get_gradient_edge(tensor)

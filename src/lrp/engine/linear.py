@@ -1,0 +1,208 @@
+"""Linear layers, convolutions, matrix products with a constant, and batch norm, alone and folded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lrp.engine.calls import Foldable
+from lrp.engine.nodes import InputNode, LinearNode, Pointwise
+from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.values import Value, as_constant
+from lrp.errors import CompositeError, TrainingModeError
+from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
+from lrp.rules.pointwise import PointwiseRule
+
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["handle_linear", "handle_matmul", "handle_norm"]
+
+
+def handle_linear(run: Run, call: TorchCall) -> Outcome:
+    """`linear(input, weight, bias)` and convolutions."""
+    x, weight, bias = call.get(0, "input"), call.get(1, "weight"), call.get(2, "bias")
+    if not call.is_data(x) or call.is_data(weight) or call.is_data(bias):
+        return _made_weights(run, call, x, weight, bias)
+    weight = as_constant(weight)
+    spatial = weight.dim() - 2 if call.record.family == "conv" else 0
+    column = None if bias is None else as_constant(bias).view(-1, *[1] * spatial)
+    plain = call.replace([(1, "weight", weight), (2, "bias", None)])
+
+    def apply(data: Tensor, w: Tensor) -> Tensor:
+        return plain.replace([(0, "input", data), (1, "weight", w)]).run()  # type: ignore[no-any-return]
+
+    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
+    axis = 0 if weight.dim() > 1 and (spatial or x.dim() == 2) else None
+
+    def native(data: Tensor, b: Tensor | None) -> Tensor:
+        return call.replace([(0, "input", data), (1, "weight", weight), (2, "bias", b)]).run()  # type: ignore[no-any-return]
+
+    return _under_rule(run, call, x, op, native, bias, axis)
+
+
+def handle_matmul(run: Run, call: TorchCall) -> Outcome:
+    """A matrix product of data and a constant, on either side."""
+    left, right = call.get(0, "input"), call.get(1, "other")
+    if right is None:
+        right = call.kwargs.get("mat2", call.kwargs.get("vec", call.kwargs.get("tensor")))
+    data_left = call.is_data(left)
+    x, weight = (left, as_constant(right)) if data_left else (right, as_constant(left))
+    # `a @ b` by an operator of the right operand arrives with its operands swapped
+    data_left = data_left != (call.op.name == "__rmatmul__")
+
+    def apply(data: Tensor, w: Tensor) -> Tensor:
+        pair = (data, w) if data_left else (w, data)
+        return torch.matmul(*pair)
+
+    def native(data: Tensor, _: Tensor | None) -> Tensor:
+        return call.run(lambda tensor: data if tensor is x else weight)  # type: ignore[no-any-return]
+
+    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative)
+    axis = 1 if data_left and weight.dim() == 2 and x.dim() == 2 else None
+    return _under_rule(run, call, x, op, native, None, axis)
+
+
+def _under_rule(
+    run: Run,
+    call: TorchCall,
+    x: Tensor,
+    op: LinearOp,
+    native: Callable[[Tensor, Tensor | None], Tensor],
+    bias: Tensor | None,
+    axis: int | None,
+) -> Outcome:
+    """Carry out a linear call under its rule; `axis` is the weight's output axis where batch norm can be folded."""
+    record, rule = call.record, call.record.rule
+    data = run.tap(record, x)
+    foldable = Foldable(record, x, op, axis) if axis is not None else None
+    if isinstance(rule, (LinearRule, InputRule)):
+        constant_bias = None if bias is None else as_constant(bias)
+        z = _ruled(run, call, data, op, lambda: native(x.detach(), constant_bias))
+        return Outcome(z, Value(linear_above=True, foldable=foldable))
+    z = native(data, None if bias is None else run.offset(record, bias, "bias"))
+    if isinstance(rule, ArrivingRule):
+        if foldable is not None:
+            foldable.plain = z
+        z = run.arriving(record, z, rule)
+        return Outcome(z, Value(linear_above=True, foldable=foldable))
+    return Outcome(z, Value(linear_above=True))
+
+
+def _ruled(run: Run, call: TorchCall, x: Tensor, op: LinearOp, compute: Callable[[], Tensor]) -> Tensor:
+    """A node that carries out a rule of linear operations."""
+    record, rule = call.record, call.record.rule
+    record.gradient = False
+    if isinstance(rule, LinearRule):
+        return LinearNode.apply(x, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+    assert isinstance(rule, InputRule)
+    value = run.value(x)
+    if value is None or value.slot is None:
+        raise CompositeError(
+            f"{rule} is an input rule: it needs a source right above it",
+            where=record.name,
+            seen="an op call whose input carries relevance of its own",
+            cure="(on.first & on.conv, rules.Flat())",
+        )
+    return InputNode.apply(x, value.slot, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+
+
+def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
+    """A linear call whose weight or bias carries data: a product, then a sum."""
+    if bias is not None:
+        product = run.call(call.function, call.args[:2] + (None,) + call.args[3:], {**_without(call.kwargs, "bias")})
+        spatial = weight.dim() - 2 if call.record.family == "conv" else 0
+        column = run.call(torch.Tensor.view, (bias, (-1, *[1] * spatial)), {}) if spatial else bias
+        return Outcome(run.call(torch.add, (product, column), {}))
+    record = call.record
+    record.family = "product"
+    share = 1.0 if len(call.data) == 1 else 0.5
+    z = call.run(lambda tensor: run.tap(record, tensor) if call.is_data(tensor) else as_constant(tensor))
+    return Outcome(run.scale(record, z, share), Value(linear_above=True, factors=len(call.data)))
+
+
+def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in kwargs.items() if key != name}
+
+
+def handle_norm(run: Run, call: TorchCall) -> Outcome:
+    """Batch norm in eval: an affine map per channel, folded into the linear call above it for every rule but LRP-0."""
+    x, mean, var, weight, bias, training, eps = _norm_arguments(call)
+    if training or mean is None:
+        raise TrainingModeError(
+            "batch norm uses the statistics of the batch, so each output depends on the other samples",
+            where=call.record.name,
+            seen="training=True" if mean is not None else "no running statistics",
+            cure="model.eval(), and batch norm layers with track_running_stats=True",
+        )
+    scale = torch.rsqrt(var + eps)
+    scale = scale if weight is None else scale * as_constant(weight)
+    shift = -mean * scale if bias is None else as_constant(bias) - mean * scale
+    value = run.value(x) or Value()
+    if value.foldable is not None:
+        return _folded(run, call, x, value.foldable, scale, shift)
+    record, rule = call.record, call.record.rule
+    data = run.tap(record, x)
+    if isinstance(rule, PointwiseRule):
+        record.gradient = False
+
+        def compute() -> Tensor:
+            return call.run(lambda tensor: as_constant(tensor))  # type: ignore[no-any-return]
+
+        z = Pointwise.apply(data, compute, rule, None, False, *run.slots(record, rule.kinds, data))
+        return Outcome(z, Value(slot=value.slot))
+    z = _affine(run, call, x, data, shift)
+    if isinstance(rule, ArrivingRule):
+        z = run.arriving(record, z, rule)
+    return Outcome(z, Value(slot=value.slot))
+
+
+def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable, scale: Tensor, shift: Tensor) -> Outcome:
+    """One rule for a linear call and the batch norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
+    record = call.record
+    record.rule, record.entry = above.call.rule, above.call.entry
+    record.note, above.call.note = f"with #{above.call.number} folded in", f"folded into #{record.number}"
+    record.first = above.call.first
+    if above.plain is not None:
+        plain = run.tap(record, above.plain)
+        above.call.arrived += record.handed
+        z = _affine(run, call, x, plain, shift)
+        assert isinstance(record.rule, ArrivingRule)
+        z = run.arriving(record, z, record.rule)
+    else:
+        shape = [1] * above.op.weight.dim()
+        shape[above.axis] = -1
+        b = shift.view(-1, *[1] * (x.dim() - 2))
+        b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
+        op = LinearOp(above.op.apply, above.op.weight * scale.view(shape), b, above.op.nonnegative)
+        data = run.tap(record, above.x)
+        z = _ruled(run, call, data, op, lambda: call.run(lambda t: as_constant(t)))
+    above.outputs.append(run.measure(z))
+    return Outcome(z, Value(linear_above=True))
+
+
+def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor, shift: Tensor) -> Tensor:
+    """The native batch norm of `data` in the place of `x`, with its shift in the ledger."""
+    record, bias = call.record, _norm_arguments(call)[4]
+    leaf = run.offset(record, bias, "shift", held=shift) if bias is not None else None
+    z: Tensor = call.run(lambda t: data if t is x else leaf if t is bias and leaf is not None else as_constant(t))
+    if bias is None:
+        column = shift.view(-1, *[1] * (z.dim() - 2))
+        z = run.constants(record, z, column, "shift", in_place=False)
+    return z
+
+
+def _norm_arguments(call: TorchCall) -> tuple[Any, Any, Any, Any, Any, bool, float]:
+    """(x, mean, var, weight, bias, training, eps) of `F.batch_norm` or `torch.batch_norm`."""
+    x = call.get(0, "input")
+    if call.function is F.batch_norm:
+        mean, var = call.get(1, "running_mean"), call.get(2, "running_var")
+        weight, bias = call.get(3, "weight"), call.get(4, "bias")
+    else:
+        weight, bias = call.get(1, "weight"), call.get(2, "bias")
+        mean, var = call.get(3, "running_mean"), call.get(4, "running_var")
+    return x, mean, var, weight, bias, bool(call.get(5, "training", False)), float(call.get(7, "eps", 1e-5))

@@ -1,0 +1,115 @@
+"""Which module is running: global hooks with a stack of their own, which ignore other threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch.nn as nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+__all__ = ["Frame", "ModulePaths"]
+
+
+@dataclass(slots=True)
+class Frame:
+    """One running module: its path, and how many-th call of it this is."""
+
+    path: str
+    module: nn.Module
+    use: int
+    named: bool
+
+
+class ModulePaths:
+    """Follows which module of a model runs, in this thread, while it is entered.
+
+    A module reachable under two names has the first of `named_modules()`. One that is not registered has its parent's
+    path. Without a model (`lrp.record`), every outermost module gives its type's name as the first part of the path.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        on_enter: Callable[[Frame, Any], None],
+        on_exit: Callable[[Frame, Any], Any],
+    ) -> None:
+        self._model, self._on_enter, self._on_exit = model, on_enter, on_exit
+        self._names = _names_of(model, "") if model is not None else {}
+        self._uses: Counter[str] = Counter()
+        self.stack: list[Frame] = []
+
+    @property
+    def path(self) -> str:
+        return self.stack[-1].path if self.stack else ""
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        return tuple(type(frame.module) for frame in self.stack)
+
+    def __enter__(self) -> ModulePaths:
+        thread = threading.get_ident()
+
+        def pre_hook(module: nn.Module, args: Any) -> None:
+            if threading.get_ident() == thread:
+                self._enter_module(module, args)
+
+        def post_hook(module: nn.Module, args: Any, output: Any) -> Any:
+            return self._exit_module(module, output) if threading.get_ident() == thread else None
+
+        self._handles = [
+            register_module_forward_pre_hook(pre_hook),
+            register_module_forward_hook(post_hook, always_call=True),
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self.stack.clear()
+
+    def _enter_module(self, module: nn.Module, args: Any) -> None:
+        if self._model is None and not self.stack and id(module) not in self._names:
+            self._names.update(_names_of(module, type(module).__name__))
+        path = self._names.get(id(module))
+        named = path is not None
+        if path is None:
+            path = self.path
+        use = self._uses[path]
+        if named:
+            self._uses[path] += 1
+        frame = Frame(path, module, use, named)
+        self.stack.append(frame)
+        if named:
+            self._on_enter(frame, args)
+
+    @contextmanager
+    def inside(self, path: str) -> Iterator[None]:
+        """Give what runs meanwhile a path of its own."""
+        self.stack.append(Frame(path, nn.Identity(), 0, False))
+        try:
+            yield
+        finally:
+            self.stack.pop()
+
+    def _exit_module(self, module: nn.Module, output: Any) -> Any:
+        """What is to stand in the place of the module's output, or None."""
+        if not any(frame.module is module for frame in self.stack):
+            return None
+        while True:
+            frame = self.stack.pop()
+            if frame.module is module:
+                break
+        return self._on_exit(frame, output) if frame.named and output is not None else None
+
+
+def _names_of(model: nn.Module, prefix: str) -> dict[int, str]:
+    """Module identity -> path."""
+    return {id(module): name for name, module in model.named_modules(prefix=prefix)}

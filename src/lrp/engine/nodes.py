@@ -1,0 +1,201 @@
+"""The autograd nodes that carry out rules: forward they compute nothing new, backward they apply the rule.
+
+Ledger rows are read as gradients: each node takes scalar `slots`, and the gradient of a slot is what the op call kept.
+(Python side effects in a backward pass would be lost when several targets are propagated at once.)
+No node returns a view of its input: autograd forbids writing into a view made in a custom function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from lrp.rules.base import Kept
+from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
+from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
+
+__all__ = ["Arriving", "Constants", "Identity", "InputNode", "LinearNode", "Pointwise", "Scale", "SoftmaxNode"]
+
+
+def _pay(ctx: Any, kinds: Sequence[str], kept: Kept, slots_from: int) -> list[Tensor | None]:
+    """The gradient of each slot: the sum of what was kept, or None where no books are kept."""
+    wanted = ctx.needs_input_grad[slots_from:]
+    return [kept[kind]().sum() if want else None for kind, want in zip(kinds, wanted, strict=True)]
+
+
+def _same(ctx: Any, tensor: Tensor, in_place: bool) -> Tensor:
+    """The tensor as a new output of this node: itself where it is written in place, else an alias."""
+    if in_place:
+        ctx.mark_dirty(tensor)
+        return tensor
+    return tensor.detach()
+
+
+class _Node(torch.autograd.Function):
+    """Base that only widens the types of what autograd passes around."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, *args: Any) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx: Any, *multipliers: Any) -> Any:
+        raise NotImplementedError
+
+
+class Identity(_Node):
+    """Hands on the multiplier unchanged: a place of its own in the graph to measure at."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, in_place: bool) -> Tensor:
+        return _same(ctx, tensor, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        return m, None
+
+
+class Scale(_Node):
+    """Multiplies the multiplier by a constant share."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, share: float, in_place: bool) -> Tensor:
+        ctx.share = share
+        return _same(ctx, tensor, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        return m * ctx.share, None, None
+
+
+class Constants(_Node):
+    """Books what constants inside a tensor keep: `sum m c`, where `tensor = data part + c`."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, constant: Tensor, in_place: bool, slot: Tensor) -> Tensor:
+        ctx.save_for_backward(constant)
+        return _same(ctx, tensor, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        (constant,) = ctx.saved_tensors
+        kept = torch.where(constant == 0, torch.zeros_like(m), m * constant)
+        return m, None, None, kept.sum()
+
+
+class Arriving(_Node):
+    """Applies an `ArrivingRule` behind a native operation."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, rule: ArrivingRule, in_place: bool, *slots: Tensor | None) -> Tensor:
+        ctx.rule = rule
+        ctx.save_for_backward(z)
+        return _same(ctx, z, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        (z,) = ctx.saved_tensors
+        q, kept = ctx.rule.arriving(z, m)
+        return q, None, None, *_pay(ctx, ctx.rule.kinds, kept, 3)
+
+
+class Pointwise(_Node):
+    """Runs an elementwise function natively and applies a `PointwiseRule` to it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        compute: Callable[[], Tensor],
+        rule: PointwiseRule,
+        activation: Activation,
+        in_place: bool,
+        *slots: Tensor | None,
+    ) -> Tensor:
+        ctx.rule, ctx.activation = rule, activation
+        if in_place:
+            before = x.clone()
+            z = compute()
+            ctx.mark_dirty(x)
+            ctx.save_for_backward(before, z if rule.needs_output else before)
+            return x
+        z = compute()
+        ctx.save_for_backward(x, z if rule.needs_output else x)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, z = ctx.saved_tensors
+        m_x = m * ctx.rule.factor(ctx.activation, x, z)
+        kept = ctx.rule.kept(ctx.activation, x, z, m)
+        return m_x, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
+
+
+class LinearNode(_Node):
+    """Runs a linear operation natively and applies a `LinearRule` to it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: LinearRule, op: LinearOp, *slots: Tensor | None
+    ) -> Tensor:
+        ctx.rule, ctx.op = rule, op
+        z = compute()
+        ctx.save_for_backward(x, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, z = ctx.saved_tensors
+        m_x, kept = ctx.rule.propagate(ctx.op, x, z, m)
+        return m_x, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 4)
+
+
+class InputNode(_Node):
+    """Runs a linear operation natively and delivers the relevance of its input by an `InputRule`.
+
+    `x` gets the multiplier 0; the gradient of `slot`, a tensor of zeros shaped like `x`, is its relevance.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        slot: Tensor,
+        compute: Callable[[], Tensor],
+        rule: InputRule,
+        op: LinearOp,
+        *slots: Tensor | None,
+    ) -> Tensor:
+        ctx.rule, ctx.op = rule, op
+        z = compute()
+        ctx.save_for_backward(x, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, z = ctx.saved_tensors
+        relevance_in, kept = ctx.rule.distribute(ctx.op, x, z * m)
+        return None, relevance_in, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
+
+
+class SoftmaxNode(_Node):
+    """Runs a softmax or log-softmax natively; its rule is the native gradient, and tells what it does not hand on."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: Taylor, dim: int, log: bool, slot: Tensor | None
+    ) -> Tensor:
+        ctx.rule, ctx.dim, ctx.log = rule, dim, log
+        z = compute()
+        ctx.save_for_backward(x, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, z = ctx.saved_tensors
+        m_x, kept = ctx.rule.softmax(x, z, m, ctx.dim, ctx.log)
+        return m_x, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)

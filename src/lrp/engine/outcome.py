@@ -1,0 +1,67 @@
+"""What handlers share: reading and replacing the operands of a torch call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from lrp.engine.calls import OpCall
+from lrp.engine.structure import map_tensors
+from lrp.engine.values import Value
+from lrp.ops.table import Op
+
+__all__ = ["Outcome", "TorchCall"]
+
+
+class Outcome(NamedTuple):
+    """The result of a call, and facts about its outputs where they are not the ordinary ones."""
+
+    result: Any
+    value: Value | None = None
+
+
+@dataclass(frozen=True)
+class TorchCall:
+    """One torch call in the middle of being carried out.
+
+    Args:
+        record: its record.
+        op: its line of the table.
+        function, args, kwargs: as torch was called.
+        data: the operands that carry data.
+        written: the tensor it writes into, or None.
+    """
+
+    record: OpCall
+    op: Op
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    data: Sequence[Tensor]
+    written: Tensor | None
+
+    def is_data(self, operand: object) -> bool:
+        """Whether an operand carries data."""
+        return any(operand is tensor for tensor in self.data)
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument by position or by keyword."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+    def replace(self, replacements: Sequence[tuple[int, str, Any]]) -> TorchCall:
+        """The same call with some arguments replaced, by position or by keyword."""
+        args, kwargs = list(self.args), dict(self.kwargs)
+        for position, name, operand in replacements:
+            if position < len(args):
+                args[position] = operand
+            else:
+                kwargs[name] = operand
+        return TorchCall(self.record, self.op, self.function, tuple(args), kwargs, self.data, self.written)
+
+    def run(self, change: Callable[[Tensor], Any] = lambda tensor: tensor) -> Any:
+        """Call torch with every tensor operand passed through `change`."""
+        args = map_tensors(change, list(self.args))
+        return self.function(*args, **map_tensors(change, self.kwargs))

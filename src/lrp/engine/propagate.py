@@ -1,0 +1,166 @@
+"""One backward pass: measures relevance where it was asked for, and the amounts that op calls kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.run import Run
+from lrp.engine.verify import verify
+
+__all__ = ["Measured", "Row", "prepare", "propagate"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the ledger: what one op call kept.
+
+    Args:
+        call: the op call in words.
+        where: the module path.
+        kind: why it stayed (`bias`, `stabiliser`, `shift`, `constant`, `softmax`, `detached`).
+        amount: how much, a total of the batch of shape `()`, or `(N,)` by sample.
+    """
+
+    call: str
+    where: str
+    kind: str
+    amount: Tensor
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one backward pass gave: relevance per source and per probe (None off the way), rows, and lost per call."""
+
+    sources: list[Tensor | None]
+    probes: list[Tensor | None]
+    rows: list[Row]
+    lost: dict[str, Tensor] | None
+
+
+def prepare(run: Run, explained: Tensor) -> list[OpCall]:
+    """Check that everything on the way was seen and covered; returns the op calls on the way."""
+    return verify(edge_of(explained), run.leaves, run.intervals)
+
+
+def propagate(
+    run: Run,
+    explained: Tensor,
+    seed: Tensor,
+    on_the_way: Sequence[OpCall],
+    probes: Sequence[Probe],
+    *,
+    retain: bool = False,
+) -> Measured:
+    """Send relevance from the explained output to the sources.
+
+    Args:
+        run: the forward pass.
+        explained: `(N,)`.
+        seed: `(N,)`, which samples are propagated: 1 or 0 each.
+        on_the_way: the op calls between target and sources.
+        probes: where relevance is wanted beside the sources.
+        retain: keep the graph for another pass.
+    """
+    measures = _Measures()
+    for probe in (*run.sources, *probes):
+        measures.want(probe)
+    calls = {id(call) for call in on_the_way}
+    entries = [entry for entry in run.entries if id(entry.call) in calls]
+    measured_calls = on_the_way if run.books == "calls" else []
+    for call in measured_calls:
+        for probe in (*call.arrived, *call.handed):
+            measures.want(probe)
+    leaves = [entry.leaf for entry in entries]
+    wanted = [*measures.edges.values(), *leaves]
+    found = torch.autograd.grad(explained, wanted, seed, retain_graph=retain, allow_unused=True)
+    measures.multipliers = dict(zip(measures.edges, found, strict=False))
+    rows = _rows(entries, found[len(measures.edges) :])
+    lost = _lost(measured_calls, entries, found[len(measures.edges) :], measures) if run.books == "calls" else None
+    return Measured(
+        [measures.relevance(probe) for probe in run.sources], [measures.relevance(p) for p in probes], rows, lost
+    )
+
+
+class _Measures:
+    """Multipliers by place in the graph; a place that several probes share is asked for once."""
+
+    def __init__(self) -> None:
+        self.edges: dict[tuple[int, int], GradientEdge] = {}
+        self.multipliers: dict[tuple[int, int], Tensor | None] = {}
+
+    def want(self, probe: Probe) -> None:
+        for edge in (probe.edge, probe.slot):
+            if edge is not None:
+                self.edges[_key(edge)] = edge
+        for other in probe.also:
+            self.want(other)
+
+    def relevance(self, probe: Probe) -> Tensor | None:
+        """`value * multiplier`, plus what input rules deliver there; None off the way."""
+        multiplier = self.multipliers.get(_key(probe.edge))
+        parts = [] if multiplier is None else [relevance(probe.held.value, multiplier)]
+        delivered = None if probe.slot is None else self.multipliers.get(_key(probe.slot))
+        parts += [] if delivered is None else [wide(delivered)]
+        parts += [part for other in probe.also if (part := self.relevance(other)) is not None]
+        return sum(parts[1:], parts[0]) if parts else None
+
+
+def _key(edge: GradientEdge) -> tuple[int, int]:
+    return id(edge.node), edge.output_nr
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float32 or wider."""
+    return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def relevance(value: Tensor, multiplier: Tensor) -> Tensor:
+    """`value * multiplier`; 0 where the multiplier is 0, whatever the value."""
+    value, multiplier = wide(value), wide(multiplier)
+    product = value * multiplier
+    return torch.where(multiplier == 0, torch.zeros_like(product), product)
+
+
+def _amount(entry: Entry, gradient: Tensor | None) -> Tensor | None:
+    if gradient is None:
+        return None
+    return wide(gradient) if entry.held is None else relevance(entry.held.value, gradient).sum()
+
+
+def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> list[Row]:
+    amounts: dict[tuple[str, str, str], Tensor] = {}
+    for entry, gradient in zip(entries, gradients, strict=True):
+        amount = _amount(entry, gradient)
+        if amount is not None:
+            key = (entry.call.name, entry.where, entry.kind)
+            amounts[key] = amounts[key] + amount if key in amounts else amount
+    return [Row(*key, amount) for key, amount in amounts.items()]
+
+
+def _lost(
+    calls: Sequence[OpCall], entries: Sequence[Entry], gradients: Sequence[Tensor | None], measures: _Measures
+) -> dict[str, Tensor]:
+    """Per op call: arrived at its outputs - handed to its inputs - kept by formula."""
+    kept: dict[int, Tensor] = {}
+    for entry, gradient in zip(entries, gradients, strict=True):
+        amount = _amount(entry, gradient)
+        if amount is not None:
+            kept[id(entry.call)] = kept.get(id(entry.call), 0) + amount
+    lost = {}
+    for call in calls:
+        if not call.handed:
+            continue  # a view hands on each element as it is
+        arrived = _total(call.arrived, measures)
+        lost[call.name] = arrived - _total(call.handed, measures) - kept.get(id(call), 0)
+    return lost
+
+
+def _total(probes: Sequence[Probe], measures: _Measures) -> Tensor:
+    parts = [r.sum() for probe in probes if (r := measures.relevance(probe)) is not None]
+    return sum(parts[1:], parts[0]) if parts else torch.zeros(())

@@ -1,0 +1,412 @@
+"""One forward pass under the function mode: every torch call is seen, and gets its rule."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
+from types import TracebackType
+from typing import Any, Literal
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from lrp.composite import Composite
+from lrp.engine import handlers
+from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.modules import Frame, ModulePaths
+from lrp.engine.nodes import Arriving, Constants, Identity, Scale
+from lrp.engine.outcome import TorchCall
+from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
+from lrp.engine.verify import Intervals, reaches, sequence_number
+from lrp.errors import DetachedError, LRPError
+from lrp.ops.table import METADATA, Op, lookup
+from lrp.rules.linear import ArrivingRule, InputRule
+
+__all__ = ["Books", "Run"]
+
+Books = Literal["sinks", "calls", False]
+
+_LEAVES_GRAPH = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "__index__"})
+_CUTS = frozenset({torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.Tensor.data.__get__})  # type: ignore[attr-defined]
+
+
+class Run(TorchFunctionMode):
+    """Sees the forward pass of `with run:` and keeps its records.
+
+    Args:
+        model: whose module paths are followed, or None.
+        composite: which rule meets which op call.
+        books: the level of the ledger.
+        on_enter, on_exit: called with each module's frame and its inputs, or outputs; what `on_exit` returns, if
+            anything, stands in the place of the outputs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        composite: Composite,
+        books: Books = "sinks",
+        on_enter: Callable[[Frame, Any], None] = lambda frame, args: None,
+        on_exit: Callable[[Frame, Any], Any] = lambda frame, output: None,
+    ) -> None:
+        super().__init__()
+        self.composite, self.books = composite, books
+        self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
+        self.calls: list[OpCall] = []
+        self.entries: list[Entry] = []
+        self.sources: list[Probe] = []
+        self.leaves: list[Tensor] = []
+        self.matched: set[int | None] = set()
+        self.escapes: list[Detached] = []
+        self.intervals = Intervals()
+        self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
+        self._tracker, self._shelf = Tracker(), Shelf()
+        self._uses: Counter[tuple[str, str]] = Counter()
+        self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
+
+    # --- entering and leaving -----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Run:
+        self._stack = ExitStack()
+        self._stack.enter_context(torch.inference_mode(False))
+        self._stack.enter_context(torch.enable_grad())
+        self._stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self._shelf.hold, lambda held: held.value))
+        self._stack.enter_context(self.modules)
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        self._stack.close()
+
+    def _seen(self, function: Callable[[Frame, Any], Any]) -> Callable[[Frame, Any], Any]:
+        """What looks at tensors may remake the graph of views; note that this was us."""
+
+        def wrapped(frame: Frame, structure: Any) -> Any:
+            start = sequence_number()
+            with torch._C.DisableTorchFunction():
+                result = function(frame, structure)
+            self.intervals.add(start, None)
+            return result
+
+        return wrapped
+
+    # --- sources, constants, slots ------------------------------------------------------------------------------------
+
+    def source(self, tensor: Tensor) -> Tensor:
+        """A copy of the tensor that carries data; relevance is measured at it."""
+        start = sequence_number()
+        with torch._C.DisableTorchFunction(), torch.enable_grad():
+            leaf = tensor.clone() if tensor.is_inference() else tensor.detach()
+            leaf = leaf.requires_grad_()
+            data = leaf.clone()
+            slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
+            probe = Probe(edge_of(leaf), self._shelf.hold(leaf.clone()))
+            probe.slot = edge_of(slot) if self._wants_slots else None
+            self.sources.append(probe)
+            self.leaves += [leaf, slot]
+            self._tracker.put(data, Value(slot=slot if self._wants_slots else None))
+        self.intervals.add(start, None)
+        return data
+
+    def offset(self, call: OpCall, constant: Tensor, kind: str = "constant", held: Tensor | None = None) -> Tensor:
+        """An alias of an additive constant whose gradient tells what it keeps; `held` where that is not its own value."""
+        known = self._tracker.get(constant)
+        where = call.path
+        if isinstance(known, Detached):
+            kind, where = "detached", known.path
+        constant = as_constant(constant)
+        if not self.books or not constant.is_floating_point():
+            return constant
+        leaf = constant.detach().requires_grad_()
+        self.entries.append(Entry(call, kind, leaf, self._shelf.hold(constant if held is None else held), where))
+        return leaf
+
+    def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
+        """A scalar for each kind of row, whose gradient is what the call kept."""
+        if not self.books:
+            return (None,) * len(kinds)
+        leaves = [torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True) for _ in kinds]
+        self.entries += [Entry(call, kind, leaf, None, call.path) for kind, leaf in zip(kinds, leaves, strict=True)]
+        return tuple(leaves)
+
+    # --- what is known of tensors -------------------------------------------------------------------------------------
+
+    def value(self, tensor: Tensor) -> Value | None:
+        """The facts about a tensor that carries data, or None for a constant."""
+        known = self._tracker.get(tensor)
+        if isinstance(known, Value):
+            return known
+        if not tensor.requires_grad or tensor.is_leaf:
+            return None
+        # not met before: a view of a data tensor that was written to, or made by something the mode did not see
+        base = tensor._base
+        if (base is not None and isinstance(self._tracker.get(base), Value)) or reaches(tensor, self.leaves):
+            value = Value(linear_above=True)
+            self._tracker.put(tensor, value)
+            return value
+        return None
+
+    def put(self, tensor: Tensor, value: Value) -> None:
+        self._tracker.put(tensor, value)
+
+    def measure(self, tensor: Tensor) -> Probe:
+        """A place to measure the relevance of a tensor that carries data."""
+        value = self.value(tensor)
+        slot = edge_of(value.slot) if value is not None and value.slot is not None else None
+        return Probe(edge_of(tensor), self._shelf.hold(tensor), slot)
+
+    def probe(self, tensor: Tensor) -> Probe:
+        """The same for a tensor the user asked for: behind a folded call it means the folded output."""
+        probe, value = self.measure(tensor), self.value(tensor)
+        if value is not None and value.foldable is not None:
+            probe.also = value.foldable.outputs
+        return probe
+
+    # --- services for handlers ----------------------------------------------------------------------------------------
+
+    def tap(self, call: OpCall, tensor: Tensor, in_place: bool = False) -> Tensor:
+        """At ledger level "calls": the operand as an alias of its own, so that what this call hands on is measured."""
+        if self.books != "calls":
+            return tensor
+        value = self.value(tensor) or Value()
+        tapped: Tensor = Identity.apply(tensor, in_place)
+        slot = None if value.slot is None else Identity.apply(value.slot, False)
+        self._tracker.put(tapped, replace(value, slot=slot, foldable=None))
+        probe = self.measure(tapped)
+        if in_place:
+            probe.held = self._shelf.hold(tapped.detach().clone())
+        call.handed.append(probe)
+        return tapped
+
+    def arriving(self, call: OpCall, z: Tensor, rule: ArrivingRule, in_place: bool = False) -> Tensor:
+        """Put an `ArrivingRule` behind a native operation."""
+        call.gradient = False
+        return Arriving.apply(z, rule, in_place, *self.slots(call, rule.kinds, z))  # type: ignore[no-any-return]
+
+    def scale(self, call: OpCall, tensor: Tensor, share: float, in_place: bool = False) -> Tensor:
+        """Multiply the multiplier that arrives at a tensor by a share."""
+        if math.isclose(share, 1.0):
+            return tensor
+        call.gradient = False
+        return Scale.apply(tensor, share, in_place)  # type: ignore[no-any-return]
+
+    def constants(self, call: OpCall, tensor: Tensor, constant: Tensor, kind: str, in_place: bool) -> Tensor:
+        """Book what constants inside a tensor keep, where they could not be aliased."""
+        if not self.books:
+            return tensor
+        (slot,) = self.slots(call, (kind,), tensor)
+        return Constants.apply(tensor, constant, in_place, slot)  # type: ignore[no-any-return]
+
+    # --- the mode -----------------------------------------------------------------------------------------------------
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in METADATA:
+            return func(*args, **kwargs)
+        return self.call(func, args, kwargs)
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out one torch call under its rule."""
+        start, record = sequence_number(), None
+        tensors = list(tensors_in((args, list(kwargs.values()))))
+        try:
+            data = [tensor for tensor in tensors if self.value(tensor) is not None]
+            written = _written(func, args, kwargs)
+            if written is not None:
+                self._before_write(written)
+            if not data or func in _CUTS or not torch.is_grad_enabled():
+                return self._off_the_graph(func, args, kwargs, tensors, data, written)
+            op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
+            record = self._record(op, func, data, args)
+            try:
+                return self._on_the_graph(TorchCall(record, op, func, args, kwargs, data, written))
+            finally:
+                self.intervals.add(start, record)
+        except LRPError:
+            raise
+        except Exception as error:
+            if self.failed is None or self.failed[0] is not error:
+                where = record.name if record is not None else self.modules.path
+                self.failed = (error, where, [tuple(tensor.shape) for tensor in tensors])
+            raise
+
+    def _record(self, op: Op, func: Any, data: list[Tensor], args: tuple[Any, ...]) -> OpCall:
+        """A new record of an op call, with its rule."""
+        path, family = self.modules.path, handlers.family_of(op, data, args)
+        use = self._uses[path, op.name]
+        self._uses[path, op.name] += 1
+        values = [self.value(tensor) for tensor in data]
+        first = family in ("linear", "conv") and not any(value.linear_above for value in values if value is not None)
+        call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
+        if op.rule is not None:
+            call.rule, call.entry = op.rule, "(registered)"
+        elif op.family:
+            at_source = all(value is not None and value.slot is not None for value in values)
+            call.rule, number = self.composite.choose(call, at_source)
+            call.entry = self.composite.label(number)
+            self.matched.add(number)
+        self.calls.append(call)
+        return call
+
+    def _on_the_graph(self, call: TorchCall) -> Any:
+        record, written = call.record, call.written
+        above = record.family in ("linear", "conv") or any((self.value(t) or Value()).linear_above for t in call.data)
+        constant_free = not any(
+            t.is_floating_point() and not call.is_data(t) for t in tensors_in((call.args, list(call.kwargs.values())))
+        )
+        nonnegative = (
+            call.op.monotone and constant_free and all((self.value(t) or Value()).nonnegative for t in call.data)
+        )
+        result, value = handlers.handle(self, call)
+        if record.operation in _LEAVES_GRAPH:
+            self.escapes.append(Detached(record.path, f".{record.operation}()"))
+        outputs = list(tensors_in(result))
+        if written is not None and not any(output is written for output in outputs):
+            outputs.append(written)
+        for index, output in enumerate(outputs):
+            if output is not written and call.is_data(output):
+                continue
+            if not output.requires_grad:
+                self._tracker.put(output, Detached(record.path, record.operation))
+                continue
+            facts = Value() if value is None else value.at(index)
+            facts.linear_above = facts.linear_above or above
+            facts.nonnegative = facts.nonnegative or nonnegative
+            self._tracker.put(output, facts)
+        carrying = [output for output in outputs if output.requires_grad]
+        if carrying:
+            record.shape = tuple(carrying[0].shape)
+            if self.books == "calls" and not call.op.view:
+                record.arrived += [self.measure(output) for output in carrying]
+        elif self.calls[-1] is record:
+            self.calls.pop()
+        if written is not None:
+            self._after_write(written, above)
+        return result
+
+    def _off_the_graph(
+        self,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        data: list[Tensor],
+        written: Tensor | None,
+    ) -> Any:
+        """Carry out a call that relevance does not flow through, and remember what it cuts off."""
+        if written is not None and func is not torch.Tensor.detach_:
+            self._refuse_unseen_write(func, written)
+        result = func(*args, **kwargs)
+        lost = next((known for t in tensors if isinstance(known := self._tracker.get(t), Detached)), None)
+        if data:
+            how = f".{func.__name__}()" if func in _CUTS else "torch.no_grad()"
+            lost = Detached(self.modules.path, ".data" if func.__name__ == "__get__" else how)
+        if lost is not None:
+            for output in tensors_in(result):
+                self._tracker.put(output, lost)
+        return result
+
+    def _refuse_unseen_write(self, func: Any, written: Tensor) -> None:
+        """A write outside the graph into memory of a tensor on the way would change numbers behind its back."""
+        known = [self._tracker.get(written), *(value for _, value in self._tracker.sharing(written))]
+        if any(isinstance(value, Value) for value in known):
+            raise DetachedError(
+                "data on the way from a source is overwritten outside the graph, so its relevance cannot be followed",
+                where=f"{self.modules.path or '(model)'}: {getattr(func, '__name__', func)}",
+                seen="an in-place call under torch.no_grad(), or on .data or .detach() of a tensor in use",
+                cure="write it without no_grad / .data, or out of place",
+            )
+
+    # --- in-place writes ----------------------------------------------------------------------------------------------
+
+    def _before_write(self, written: Tensor) -> None:
+        """Copy what is held of the memory that is about to change."""
+        self._shelf.before_write(written)
+        for value in self._tracker.values():
+            if value.foldable is not None and _shares(value.foldable.x, written):
+                value.foldable.x = self._copied(value.foldable.x)
+            if value.logit is not None and _shares(value.logit, written):
+                value.logit = self._copied(value.logit)
+
+    def _copied(self, tensor: Tensor) -> Tensor:
+        copy = tensor.clone()
+        self._tracker.put(copy, self._tracker.get(tensor) or Value(linear_above=True))
+        return copy
+
+    def _after_write(self, written: Tensor, above: bool) -> None:
+        """Facts about other tensors on the same memory no longer hold; that they carry data does."""
+        base = written._base
+        if base is not None and self._tracker.get(base) is None:
+            self._tracker.put(base, Value(linear_above=above))
+        for other, value in self._tracker.sharing(written):
+            was_above = isinstance(value, Value) and value.linear_above
+            if other.requires_grad:
+                self._tracker.put(other, Value(linear_above=above or was_above))
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def detached_from(self, structure: Any) -> Detached | None:
+        """Where a tensor of a structure lost its way back to a source, if it did."""
+        return next((k for t in tensors_in(structure) if isinstance(k := self._tracker.get(t), Detached)), None)
+
+    def logits_of(self, structure: Any) -> tuple[Any, str]:
+        """The structure with what went into a final sigmoid or softmax in the place of what came out, and its name."""
+        names: list[str] = []
+
+        def before(tensor: Tensor) -> Tensor:
+            value = self._tracker.get(tensor)
+            if isinstance(value, Value) and value.logit is not None:
+                names.append(value.logit_of)
+                return value.logit
+            return tensor
+
+        return map_tensors(before, structure), names[0] if names else ""
+
+
+def _shares(tensor: Tensor, other: Tensor) -> bool:
+    return tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
+
+
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The tensor that an in-place call writes into, or None."""
+    name = getattr(func, "__name__", "")
+    marked = (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE or _asks_in_place(func, args, kwargs)
+    target = kwargs.get("out")
+    if target is None and marked:
+        target = args[0] if args else kwargs.get("input")
+    return target if isinstance(target, Tensor) else None
+
+
+def _asks_in_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a function of `torch.nn.functional` was asked to work in place."""
+    if "inplace" in kwargs:
+        return bool(kwargs["inplace"])
+    position = _inplace_position(func)
+    return position is not None and len(args) > position and bool(args[position])
+
+
+@cache
+def _inplace_position(func: Any) -> int | None:
+    if getattr(func, "__module__", "") != "torch.nn.functional":
+        return None
+    names = list(inspect.signature(func).parameters)
+    return names.index("inplace") if "inplace" in names else None
+
+
+_IN_PLACE = frozenset(
+    {
+        "__setitem__",
+        *(f"__i{op}__" for op in ["add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"]),
+    }
+)

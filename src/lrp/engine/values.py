@@ -1,0 +1,124 @@
+"""What the engine knows of the tensors of one forward pass: which carry data, and facts that rules use."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lrp.engine.calls import Foldable
+
+__all__ = ["Detached", "Held", "Shelf", "Tracker", "Value"]
+
+
+@dataclass(slots=True)
+class Value:
+    """Facts about a tensor that carries data, that is, relevance can flow through it to a source.
+
+    Args:
+        linear_above: a linear or convolution call lies between a source and this tensor.
+        nonnegative: `x >= 0` holds by the structure of the model.
+        factors: how many data factors its pure product has.
+        foldable: the linear call that made it, for a batch norm that may follow.
+        logit: what went into the final sigmoid or softmax, where it came out of one.
+        logit_of: name of that function.
+        slot: in a source segment, the tensor through which input rules hand relevance to the source.
+
+    A call with several outputs gives `logit` and `slot` as tuples, one for each.
+    """
+
+    linear_above: bool = False
+    nonnegative: bool = False
+    factors: int = 1
+    foldable: Foldable | None = None
+    logit: Any = None
+    logit_of: str = ""
+    slot: Any = None
+
+    def at(self, index: int) -> Value:
+        """The facts about one output of a call that has several."""
+        slot = self.slot[index] if isinstance(self.slot, (tuple, list)) else self.slot
+        logit = self.logit[index] if isinstance(self.logit, (tuple, list)) else self.logit
+        return replace(self, slot=slot, logit=logit)
+
+
+@dataclass(slots=True)
+class Detached:
+    """A tensor computed from a source that has lost its way back, by `how` in the module `path`."""
+
+    path: str
+    how: str
+
+
+class Tracker:
+    """Values by tensor identity; a tensor that dies is forgotten."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Tensor], Value | Detached]] = {}
+
+    def get(self, tensor: Tensor) -> Value | Detached | None:
+        known = self._known.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
+
+    def put(self, tensor: Tensor, value: Value | Detached) -> None:
+        key, known = id(tensor), self._known
+        known[key] = (weakref.ref(tensor, lambda _: known.pop(key, None)), value)
+
+    def sharing(self, tensor: Tensor) -> Iterator[tuple[Tensor, Value | Detached]]:
+        """The other known tensors on the same storage."""
+        storage = storage_of(tensor)
+        for reference, value in list(self._known.values()):
+            other = reference()
+            if other is not None and other is not tensor and storage_of(other) == storage:
+                yield other, value
+
+    def values(self) -> Iterator[Value]:
+        for _, value in list(self._known.values()):
+            if isinstance(value, Value):
+                yield value
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Held:
+    """A value as it was when it was put on the shelf."""
+
+    value: Tensor
+
+
+@dataclass
+class Shelf:
+    """Holds values by copy-on-write: one whose storage is about to be overwritten is copied first."""
+
+    _by_storage: dict[int, list[weakref.ref[Held]]] = field(default_factory=dict)
+
+    def hold(self, tensor: Tensor) -> Held:
+        held = Held(tensor.detach())
+        self._by_storage.setdefault(storage_of(tensor), []).append(weakref.ref(held))
+        return held
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Copy what is held of a tensor's storage."""
+        for reference in self._by_storage.pop(storage_of(tensor), ()):
+            held = reference()
+            if held is not None:
+                held.value = held.value.clone()
+
+
+def storage_of(tensor: Tensor) -> int:
+    """What identifies the memory of a tensor; views share it."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):  # sparse and functional tensors have none
+        return id(tensor)
+
+
+def as_constant(tensor: Tensor) -> Tensor:
+    """The tensor without its graph, usable in a backward pass."""
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        return tensor.clone()
+    return tensor.detach() if tensor.requires_grad else tensor

@@ -1,0 +1,131 @@
+"""Finds what the function mode did not see: autograd nodes on the way that no handled call made.
+
+Autograd numbers its nodes in each thread; a handled call notes which numbers it gave out. A node between target and
+source with another number came from TorchScript, compiled code, another thread or a foreign autograd function.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+from torch._C._autograd import _get_sequence_nr as sequence_number
+from torch.autograd.graph import GradientEdge, Node
+
+from lrp.engine.calls import OpCall, edge_of
+from lrp.errors import UncoveredError, UnseenError
+from lrp.ops.table import is_registered_node
+
+__all__ = ["Intervals", "nodes_on_the_way", "reaches", "sequence_number", "verify"]
+
+
+class Intervals:
+    """Half-open intervals of autograd sequence numbers, with the op call that gave them out."""
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._rows: list[tuple[int, OpCall | None]] = []
+
+    def add(self, start: int, call: OpCall | None) -> None:
+        """Note that all numbers given out since `start` are the call's; inner calls keep their own."""
+        end = sequence_number()
+        if end == start:
+            return
+        at = bisect_right(self._starts, start - 1)
+        inner = list(zip(self._starts[at:], self._rows[at:], strict=True))
+        del self._starts[at:], self._rows[at:]
+        for inner_start, (inner_end, inner_call) in inner:
+            self._append(start, inner_start, call)
+            self._append(inner_start, inner_end, inner_call)
+            start = inner_end
+        self._append(start, end, call)
+
+    def _append(self, start: int, end: int, call: OpCall | None) -> None:
+        if end > start:
+            self._starts.append(start)
+            self._rows.append((end, call))
+
+    def find(self, number: int) -> tuple[bool, OpCall | None]:
+        """Whether a number is in an interval, and the call that gave it out."""
+        at = bisect_right(self._starts, number) - 1
+        if at < 0 or number >= self._rows[at][0]:
+            return False, None
+        return True, self._rows[at][1]
+
+
+def nodes_on_the_way(targets: Iterable[Node], leaves: Iterable[Tensor]) -> list[tuple[Node, list[Node]]]:
+    """The autograd nodes from which a leaf can be reached, each with those of its successors that reach one too."""
+    ends = {edge_of(leaf).node for leaf in leaves}
+    reaching: dict[Node, bool] = {}
+    order: list[Node] = []
+    stack: list[tuple[Node, bool]] = [(node, False) for node in targets]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            reaching[node] = node in ends or any(
+                reaching.get(n, False) for n, _ in node.next_functions if n is not None
+            )
+            order.append(node)
+        elif node not in reaching:
+            reaching[node] = False
+            stack.append((node, True))
+            stack += [(n, False) for n, _ in node.next_functions if n is not None and n not in reaching]
+    return [
+        (node, [n for n, _ in node.next_functions if n is not None and reaching[n]])
+        for node in order
+        if reaching[node] and node not in ends
+    ]
+
+
+def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:
+    """Whether the graph behind a tensor leads to one of the leaves."""
+    node = tensor.grad_fn
+    return node is not None and bool(nodes_on_the_way([node], leaves))
+
+
+def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals) -> list[OpCall]:
+    """The op calls on the way from target to sources, in order of execution.
+
+    Raises:
+        UnseenError: part of the way was not seen.
+        UncoveredError: op calls without a rule lie on the way.
+    """
+    on_the_way: dict[int, OpCall] = {}
+    unseen: list[str] = []
+    for node, below in nodes_on_the_way([target.node], leaves):
+        seen, call = intervals.find(node._sequence_nr())  # type: ignore[attr-defined]
+        if call is not None:
+            on_the_way[call.number] = call
+        elif not seen and not is_registered_node(node.name()):
+            unseen.append(f"{node.name()}, which reads {', '.join(n.name() for n in below) or 'nothing'}")
+    if unseen:
+        raise _unseen(unseen)
+    calls = [on_the_way[number] for number in sorted(on_the_way)]
+    uncovered = [call for call in calls if not call.covered]
+    if uncovered:
+        raise _uncovered(uncovered)
+    return calls
+
+
+def _unseen(names: list[str]) -> UnseenError:
+    shown = names[:8] + ([f"and {len(names) - 8} more"] if len(names) > 8 else [])
+    return UnseenError(
+        "part of the forward pass was not seen, so its rules are not in place",
+        where="autograd nodes " + "; ".join(shown),
+        seen="TorchScript, a compiled module, another thread, or a torch.autograd.Function of the model's own",
+        cure="use the original Python module; or, where the node's gradient is its LRP rule (it is linear in its data), "
+        'lrp.register("NodeName", rules.Zero())',
+    )
+
+
+def _uncovered(calls: list[OpCall]) -> UncoveredError:
+    width = max(len(call.operation) for call in calls)
+    rows = "\n".join(f"    {call.operation:{width}}  {call.path or '(model)'}  {call.note}".rstrip() for call in calls)
+    return UncoveredError(
+        f"{len(calls)} op call{'s' if len(calls) > 1 else ''} on the way from target to source "
+        f"ha{'ve' if len(calls) > 1 else 's'} no rule:\n{rows}",
+        seen=", ".join(sorted({call.operation for call in calls})),
+        cure="lrp.register(function, rules.Zero()) where it is linear in its data, rules.Gate() where it is an "
+        "activation; or explain up to a layer above it",
+    )

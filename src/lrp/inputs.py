@@ -1,0 +1,136 @@
+"""What the user hands in: checks, and which tensors become sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from lrp.engine.run import Run
+from lrp.engine.structure import describe, map_tensors
+from lrp.errors import InputError, TrainingModeError
+from lrp.relevance import named_inputs
+
+__all__ = ["Inputs", "refuse_training"]
+
+
+class Inputs:
+    """The inputs of one explanation.
+
+    Args:
+        given: a tensor, a tuple (positional) or a mapping (keywords).
+        sources: names or positions of the inputs that are sources; None for every floating tensor; a module path (a
+            str) for none of them.
+
+    Raises:
+        InputError: nothing in them can be explained.
+    """
+
+    def __init__(self, given: Any, sources: Sequence[str | int] | str | None) -> None:
+        if not isinstance(given, (Tensor, tuple, Mapping)):
+            raise InputError(
+                "inputs are a tensor, a tuple of positional inputs or a mapping of keyword inputs",
+                seen=describe(given),
+                cure="torch.as_tensor(...)" if not isinstance(given, list) else "tuple(inputs), or torch.stack(inputs)",
+            )
+        self.given = given
+        self.structure = given
+        named = named_inputs(given)
+        self._wanted = _chosen(named, sources)
+        if not isinstance(sources, str):
+            _check(named, self._wanted)
+
+    def tracked(self, run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments for the model, with every source tracked by the run."""
+        wanted = {id(tensor) for tensor in self._wanted.values()}
+        self.structure = map_tensors(lambda t: t if id(t) in wanted else None, self.given)
+        tracked = map_tensors(lambda t: run.source(t) if id(t) in wanted else t, self.given)
+        if isinstance(tracked, Mapping):
+            return (), dict(tracked)
+        return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}
+
+    def with_relevance(self, relevances: Sequence[Tensor | None]) -> Any:
+        """The inputs' structure with relevance in the place of each source, None elsewhere."""
+        found = iter(relevances)
+
+        def place(structure: Any) -> Any:
+            if isinstance(structure, Tensor):
+                return next(found)
+            if isinstance(structure, Mapping):
+                return {key: place(item) for key, item in structure.items()}
+            if isinstance(structure, (tuple, list)):
+                return type(structure)(place(item) for item in structure)
+            return None
+
+        return place(self.structure)
+
+
+def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | None) -> dict[str, Tensor]:
+    if isinstance(sources, str):
+        return {}
+    if sources is None:
+        return {name: tensor for name, tensor in named.items() if tensor.is_floating_point()}
+    chosen = {}
+    for source in sources:
+        name = str(source) if str(source) in named else "input" if len(named) == 1 and source == 0 else ""
+        if not name:
+            raise InputError(
+                f"there is no input {source!r}", where="sources", seen=", ".join(named), cure="one of these names"
+            )
+        chosen[name] = named[name]
+    return chosen
+
+
+def _check(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    if not wanted:
+        integers = ", ".join(f"{name}: {describe(tensor)}" for name, tensor in named.items())
+        raise InputError(
+            "no input is a floating tensor, so there is nothing that relevance could be wanted for",
+            seen=integers or "no tensor",
+            cure="images as floats, scaled as in training (image.float() / 255)",
+        )
+    for name, tensor in wanted.items():
+        if not tensor.is_floating_point():
+            raise InputError(f"input {name!r} is no floating tensor", seen=describe(tensor), cure="image.float() / 255")
+        if tensor.dtype == torch.float16:
+            raise InputError(
+                "float16 overflows in a relevance pass", where=f"input {name!r}", cure="model.float(), inputs.float()"
+            )
+        if tensor.numel() == 0:
+            raise InputError(
+                "the input is empty", where=f"input {name!r}", seen=describe(tensor), cure="at least one sample"
+            )
+        finite = torch.isfinite(tensor)
+        if not bool(finite.all()):
+            at = tuple(int(i) for i in (~finite).nonzero()[0])
+            raise InputError(
+                "the input has values that are not finite",
+                where=f"input {name!r} at {at}",
+                seen=f"{float(tensor[at])}, {int((~finite).sum())} of {tensor.numel()} values",
+                cure="fill or drop missing values first",
+            )
+
+
+def refuse_training(model: nn.Module) -> None:
+    """Refuse batch norm and dropout in training mode before the forward pass changes anything.
+
+    Raises:
+        TrainingModeError: some are.
+    """
+    noisy = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    active = [
+        (name, module)
+        for name, module in model.named_modules()
+        if module.training and isinstance(module, noisy) and getattr(module, "p", 1) > 0
+    ]
+    if active:
+        name, module = active[0]
+        raise TrainingModeError(
+            "the model is in training mode, so its output depends on chance or on the other samples of the batch",
+            where=name or "(model)",
+            seen=f"{type(module).__name__} with training=True, {len(active)} such module{'s' if len(active) > 1 else ''}",
+            cure="model.eval()",
+        )

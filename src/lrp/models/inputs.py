@@ -1,0 +1,97 @@
+"""Inputs from files: the kind of file decides how it is read, the first axis is always the sample axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lrp.errors import InputError, LoadError
+from lrp.models.arrays import read_arrays
+from lrp.models.images import ENDINGS, read_picture, to_tensor
+from lrp.models.tables import read_table
+
+__all__ = ["Inputs", "load_inputs"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a file holds, ready for a model.
+
+    Attributes:
+        values: a tensor, or tensors by keyword; axis 0 of each is the sample axis.
+        features: the column names of a table, else empty.
+        picture: the picture that a heatmap can be laid over, for an image, else None.
+    """
+
+    values: Tensor | Mapping[str, Tensor]
+    features: tuple[str, ...] = ()
+    picture: Image.Image | None = None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name; a single positional one is called ``input``."""
+        return {"input": self.values} if isinstance(self.values, Tensor) else dict(self.values)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def sample(self, index: int) -> Tensor | dict[str, Tensor]:
+        """Return one sample, with its sample axis: shape (1, ...)."""
+        if isinstance(self.values, Tensor):
+            return self.values[index : index + 1]
+        return {name: value[index : index + 1] for name, value in self.values.items()}
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Inputs:
+        """Return the same inputs on a device, the floating ones cast to a dtype."""
+
+        def moved(value: Tensor) -> Tensor:
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+
+        values = self.values
+        new = moved(values) if isinstance(values, Tensor) else {name: moved(value) for name, value in values.items()}
+        return Inputs(new, self.features, self.picture)
+
+
+def load_inputs(
+    path: str | Path,
+    *,
+    size: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+) -> Inputs:
+    """Return the inputs that a file holds.
+
+    Args:
+        path: `.csv`: numbers (N, D) in float32, with or without a header of names. `.npy`: one array, positional.
+            `.npz`: one array, positional, or several, keyword inputs by their names. An image: (1, 3, H, W) in
+            float32, RGB from 0 to 1.
+        size: for images: resize the shorter side to it and crop the centre square; None leaves the image as it is.
+        mean, std: for images: three numbers each, for red, green, blue; the input is `(image - mean) / std`.
+
+    Raises:
+        LoadError: no such file, or one that cannot be read.
+        UnsafeFileError: an array file that holds pickles.
+        InputError: content that is no input: text among the numbers, missing or infinite values, no samples.
+    """
+    path = Path(path)
+    ending = path.suffix.lower()
+    if not path.is_file():
+        cure = "give a .csv, .npy, .npz or image file"
+        raise LoadError("there is no such file", where="INPUT", seen=str(path), cure=cure)
+    if ending in ENDINGS:
+        picture = read_picture(path, size=size)
+        return Inputs(to_tensor(picture, mean=mean, std=std), picture=picture)
+    if size is not None or mean is not None or std is not None:
+        raise InputError("size, mean and std are for images", where=str(path), cure="leave --size, --mean, --std out")
+    if ending == ".csv":
+        names, values = read_table(path)
+        return Inputs(values, features=names)
+    if ending in (".npy", ".npz"):
+        return Inputs(read_arrays(path))
+    cure = f"inputs are .csv, .npy, .npz, {', '.join(ENDINGS)}"
+    raise LoadError("the file's ending says nothing that can be read", where="INPUT", seen=str(path), cure=cure)

@@ -1,0 +1,186 @@
+"""The gate `(phi(x) - phi(0)) / x` of every activation, with its limit at 0, written analytically.
+
+Each gate takes the same arguments as the torch function it belongs to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["GATES", "HOMOGENEOUS", "NONNEGATIVE", "SHIFTED"]
+
+HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "rrelu"})
+"""Activations with `phi(c x) = c phi(x)` for `c > 0`: their gradient is their gate, so nothing is done for them."""
+
+SHIFTED = frozenset(
+    {"sigmoid", "logsigmoid", "softplus", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "clamp_max", "maximum"}
+    | {"minimum", "threshold", "exp", "cos"}
+)
+"""Activations for which `phi(0)` can differ from 0."""
+
+NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp"})
+"""Activations that are never negative."""
+
+
+def _over(numerator: Tensor, x: Tensor, limit: Tensor | float) -> Tensor:
+    """`numerator / x`, and the limit where `x = 0`."""
+    limit = torch.as_tensor(limit, dtype=x.dtype, device=x.device)
+    return torch.where(x == 0, limit, numerator / torch.where(x == 0, torch.ones_like(x), x))
+
+
+def _elu(input: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
+    negative = _over(alpha * torch.expm1((input * input_scale).clamp(max=0)), input, alpha * input_scale)
+    return scale * torch.where(input > 0, torch.ones_like(input), negative)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    return _elu(input, alpha)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    return _elu(input, alpha, 1.0, 1.0 / alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    return _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    return 0.5 * _over(torch.tanh(input / 2), input, 0.5)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    # log sigmoid(x) - log sigmoid(0) = log 2 - softplus(-x)
+    return softplus(-input)
+
+
+def tanh(input: Tensor) -> Tensor:
+    return _over(torch.tanh(input), input, 1.0)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    return _over(F.tanhshrink(input), input, 0.0)
+
+
+def softsign(input: Tensor) -> Tensor:
+    return 1 / (1 + input.abs())
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    return torch.sigmoid(input)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    if approximate == "tanh":
+        return 0.5 * (1 + torch.tanh(math.sqrt(2 / math.pi) * (input + 0.044715 * input**3)))
+    return 0.5 * torch.erfc(-input / math.sqrt(2))
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    return torch.tanh(F.softplus(input))
+
+
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    scaled = input * beta
+    # log((1 + e^y) / 2) = y + log((1 + e^-y) / 2); the side without overflow, and log1p for precision near 0
+    magnitude = torch.log1p(torch.expm1(-scaled.abs()) / 2)
+    numerator = torch.where(scaled > 0, scaled + magnitude, magnitude)
+    linear = scaled - math.log(2)
+    return _over(torch.where(scaled > threshold, linear, numerator) / beta, input, 0.5)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    return _over(input.clamp(-3, 3) / 6, input, 1 / 6)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    return (input.clamp(-3, 3) + 3) / 6
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    return clamp(input, min_val, max_val)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    return clamp(input, 0, 6)
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    zero = torch.zeros_like(input)
+    inside = zero.clamp(min=min, max=max) == zero
+    return _over(input.clamp(min=min, max=max) - zero.clamp(min=min, max=max), input, inside.to(input.dtype))
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    return clamp(input, max=max)
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    return clamp(input, min=other)
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    return clamp(input, max=other)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    return (input.abs() > lambd).to(input.dtype)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    return _over(F.softshrink(input, lambd), input, 0.0 if lambd > 0 else 1.0)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    at_zero = 0.0 if threshold < 0 else value
+    return _over(F.threshold(input, threshold, value) - at_zero, input, float(threshold < 0))
+
+
+def exp(input: Tensor) -> Tensor:
+    return _over(torch.expm1(input), input, 1.0)
+
+
+def expm1(input: Tensor) -> Tensor:
+    return exp(input)
+
+
+def log1p(input: Tensor) -> Tensor:
+    return _over(torch.log1p(input), input, 1.0)
+
+
+def sin(input: Tensor) -> Tensor:
+    return torch.sinc(input / math.pi)
+
+
+def cos(input: Tensor) -> Tensor:
+    # (cos x - 1) / x = -2 sin^2(x / 2) / x
+    return -torch.sin(input / 2) * sin(input / 2)
+
+
+def atan(input: Tensor) -> Tensor:
+    return _over(torch.atan(input), input, 1.0)
+
+
+def erf(input: Tensor) -> Tensor:
+    return _over(torch.erf(input), input, 2 / math.sqrt(math.pi))
+
+
+GATES: dict[str, Callable[..., Tensor]] = {
+    gate.__name__: gate
+    for gate in (
+        *(elu, celu, selu, sigmoid, logsigmoid, tanh, tanhshrink, softsign, silu, gelu, mish, softplus, hardsigmoid),
+        *(hardswish, hardtanh, relu6, clamp, clamp_min, clamp_max, maximum, minimum, hardshrink, softshrink),
+        *(threshold, exp, expm1, log1p, sin, cos, atan, erf),
+    )
+}
+"""Torch function name -> its gate."""

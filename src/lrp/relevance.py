@@ -1,0 +1,254 @@
+"""The result of an explanation."""
+
+from __future__ import annotations
+
+import difflib
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lrp.composite import Composite
+from lrp.engine.structure import describe, tensors_in
+from lrp.errors import InputError, LayerError
+from lrp.ledger import Ledger, Row
+from lrp.plan import Plan, PlanRow
+from lrp.saving import read, write
+from lrp.targets import Target
+
+__all__ = ["Relevance", "Share", "TopInput"]
+
+_SAVED = ("input", "output", "explained", "indices", "layers", "layer_inputs", "notes", "modules")
+
+
+class TopInput(NamedTuple):
+    """One of the inputs with the largest absolute relevance."""
+
+    input: str
+    index: tuple[int, ...]
+    relevance: float
+
+
+class Share(NamedTuple):
+    """The relevance of one input or group, `(N,)`, and its share of all of the sources' relevance, `(N,)`."""
+
+    relevance: Tensor
+    share: Tensor
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevance of the sources and of the kept layers, with its ledger.
+
+    Args:
+        input: relevance of the inputs, in their structure; None for what is no source.
+        output: what the model returned.
+        explained: the explained output, `(N,)`.
+        target: where relevance started.
+        indices: the class index that was explained per sample, `(N,)`, or None where it was not one.
+        composite: the composite that chose the rules.
+        layers: module path -> relevance at that module's output, output to input, for the kept modules.
+        layer_inputs: module path -> relevance at that module's positional inputs, a tuple.
+        plan: every op call on the way with its rule.
+        ledger: the books; None with `ledger=False`.
+        notes: what else there is to know, a sentence each.
+        modules: the paths of all modules of the model, to tell a misspelt name from one that was not kept.
+    """
+
+    input: Any
+    output: Any
+    explained: Tensor
+    target: Target | str
+    indices: Tensor | None
+    composite: Composite
+    layers: Mapping[str, Any]
+    layer_inputs: Mapping[str, Any]
+    plan: Plan
+    ledger: Ledger | None
+    notes: Sequence[str] = ()
+    modules: Sequence[str] = field(default=(), repr=False)
+
+    def __getitem__(self, key: str | tuple[str, str]) -> Any:
+        """Relevance at a kept module's output, `r["layer4.1"]`, or at its input, `r["layer4.1", "in"]`.
+
+        Raises:
+            LayerError: no such module, not kept, off the way, or called several times.
+        """
+        path, side = key if isinstance(key, tuple) else (key, "out")
+        if side not in ("in", "out"):
+            raise LayerError("a layer has the sides 'in' and 'out'", seen=repr(side), cure=f'r["{path}", "in"]')
+        kept = self.layers if side == "out" else self.layer_inputs
+        if path in kept:
+            found = kept[path]
+            return found[0] if side == "in" and isinstance(found, tuple) and len(found) == 1 else found
+        raise self._missing(path, side)
+
+    def _missing(self, path: str, side: str) -> LayerError:
+        kept = self.layers if side == "out" else self.layer_inputs
+        calls = [name for name in kept if name.rpartition("#")[0] == path]
+        if calls:
+            return LayerError(
+                f"module {path!r} was called {len(calls)} times",
+                seen=", ".join(calls),
+                cure=f'name the call: r["{calls[0]}"]; relevance of several calls is never added up',
+            )
+        if path in self.modules:
+            return LayerError(
+                f"there is no relevance at the {side}put of module {path!r}",
+                seen="kept: " + (", ".join(kept) or "nothing"),
+                cure=f'keep=["{path}"]; where it was kept, it does not lie on the way from the target to a source'
+                + (" or takes its inputs by keyword" if side == "in" else ""),
+            )
+        return LayerError(f"there is no module {path!r}", cure=nearest(path, self.modules or list(kept)))
+
+    def totals(self, groups: Any = None) -> dict[str, Share]:
+        """The relevance of each input, or of each group of its elements, per sample, with its share.
+
+        Args:
+            groups: an integer tensor of labels, shaped like the input of one sample; or a mapping from input name to
+                such a tensor. None: one total per input.
+
+        Raises:
+            InputError: the labels do not fit the input.
+        """
+        sources = named_inputs(self.input)
+        everything = sum((_per_sample(r) for r in sources.values()), torch.zeros_like(self.explained))
+        if groups is None:
+            parts = {name: _per_sample(r) for name, r in sources.items()}
+        else:
+            labels = groups if isinstance(groups, Mapping) else dict.fromkeys(sources, groups)
+            parts = {}
+            for name, r in sources.items():
+                if name in labels:
+                    prefix = f"{name}: " if len(labels) > 1 else ""
+                    parts |= {prefix + key: part for key, part in _grouped(name, r, labels[name]).items()}
+        return {name: Share(part, part / everything) for name, part in parts.items()}
+
+    def top(self, k: int = 10) -> list[list[TopInput]]:
+        """Per sample, the `k` elements of the inputs with the largest absolute relevance, largest first."""
+        sources = named_inputs(self.input)
+        result = []
+        for sample in range(len(self.explained)):
+            found: list[TopInput] = []
+            for name, r in sources.items():
+                flat = r[sample].reshape(-1)
+                for position in flat.abs().topk(min(k, flat.numel())).indices.tolist():
+                    index = tuple(int(i) for i in torch.unravel_index(torch.tensor(position), r.shape[1:] or (1,)))
+                    found.append(TopInput(name, index, float(flat[position])))
+            result.append(sorted(found, key=lambda item: -abs(item.relevance))[:k])
+        return result
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the result to a safetensors file; `Relevance.load` reads it.
+
+        Raises:
+            LoadError: the file name does not end in `.safetensors`.
+        """
+        books = self.ledger
+        write(
+            path,
+            {
+                **{name: getattr(self, name) for name in _SAVED},
+                "target": str(self.target),
+                "composite": {"name": self.composite.name, "why": self.composite.why},
+                "plan": [vars(row) for row in self.plan],
+                "ledger": books
+                and {name: getattr(books, name) for name in ("explained", "sources", "magnitude", "size")},
+                "rows": [vars(row) for row in books.rows] if books else [],
+                "lost": books and books.lost,
+            },
+        )
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Relevance:
+        """Read a result that `save` wrote. No code is run; the ledger holds totals, the plan is read-only.
+
+        Raises:
+            LoadError: the file is not such a result.
+        """
+        content = read(path)
+        books = content["ledger"]
+        rows = tuple(Row(**row) for row in content["rows"])
+        return Relevance(
+            **{name: content[name] for name in _SAVED},
+            target=content["target"],
+            composite=Composite([], **content["composite"], strict=False),
+            plan=Plan(tuple(PlanRow(**row) for row in content["plan"])),
+            ledger=books and Ledger(**books, rows=rows, lost=content["lost"]),
+        )
+
+    def _summary(self) -> Iterator[tuple[str, str]]:
+        shown = ", ".join(f"{value:.6g}" for value in self.explained[:8].tolist())
+        yield "explained", shown + (", ..." if len(self.explained) > 8 else "")
+        index = "" if self.indices is None else f": {', '.join(str(i) for i in self.indices[:8].tolist())}"
+        yield "target", f"{self.target}{index}"
+        yield "composite", f"{self.composite.name}" + (f": {self.composite.why}" if self.composite.why else "")
+        for name, r in named_inputs(self.input).items():
+            yield name, f"{describe(r)}, sum {float(r.sum()):.6g}"
+        for name, layer in self.layers.items():
+            total = sum(float(t.sum()) for t in tensors_in(layer))
+            yield name, f"{', '.join(describe(t) for t in tensors_in(layer))}, sum {total:.6g}"
+
+    def __str__(self) -> str:
+        rows = list(self._summary())
+        width = max(len(name) for name, _ in rows)
+        lines = [f"{name:{width}}  {text}" for name, text in rows]
+        if self.ledger is not None:
+            lines += ["ledger", *("  " + line for line in str(self.ledger).splitlines())]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def __repr__(self) -> str:
+        return f"<lrp.Relevance of {len(self.explained)} samples by {self.composite.name!r}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+            for name, text in self._summary()
+        )
+        ledger = "" if self.ledger is None else f"<pre>{html.escape(str(self.ledger))}</pre>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table>{rows}</table>{ledger}{notes}"
+
+
+def named_inputs(structure: Any, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of an input structure by name: `input` for a single tensor, positions or keys else."""
+    if isinstance(structure, Tensor):
+        return {prefix or "input": structure}
+    if isinstance(structure, Mapping):
+        items = [(str(key), item) for key, item in structure.items()]
+    elif isinstance(structure, (tuple, list)):
+        items = [(str(i), item) for i, item in enumerate(structure)]
+    else:
+        return {}
+    named: dict[str, Tensor] = {}
+    for key, item in items:
+        named |= named_inputs(item, f"{prefix}.{key}" if prefix else key)
+    return named
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The known names nearest to a misspelt one, for the cure of an error."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)[:5]
+    return "one of " + ", ".join(repr(n) for n in close if n) + (", ..." if len(known) > len(close) else "")
+
+
+def _per_sample(r: Tensor) -> Tensor:
+    return r.reshape(r.shape[0], -1).sum(1)
+
+
+def _grouped(name: str, r: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    labels = torch.as_tensor(labels)
+    try:
+        spread = labels.broadcast_to(r.shape[1:])
+    except RuntimeError:
+        raise InputError(
+            "group labels are shaped like the input of one sample",
+            where=f"input {name!r}",
+            seen=f"labels {tuple(labels.shape)}, input {tuple(r.shape[1:])}",
+            cure=f"an integer tensor of shape {tuple(r.shape[1:])}",
+        ) from None
+    return {str(label): _per_sample(r * (spread == label)) for label in spread.unique().tolist()}

@@ -1,0 +1,254 @@
+"""From a forward pass to a `Relevance`: one backward pass, the books, and what is worth a warning."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lrp.engine.calls import OpCall, Probe
+from lrp.engine.propagate import Measured, prepare, propagate
+from lrp.engine.run import Run
+from lrp.engine.structure import map_tensors
+from lrp.errors import CompositeError, DetachedError, LRPWarning
+from lrp.inputs import Inputs
+from lrp.ledger import Ledger
+from lrp.plan import Plan
+from lrp.relevance import Relevance
+from lrp.targets import Target
+
+__all__ = ["Forward", "finish"]
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2}
+"""Residuals above this share of the ledger's scale are worth a warning, by the dtype of the explained output."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A finished forward pass.
+
+    Args:
+        run: its records.
+        inputs: what was handed in.
+        output: what the model returned.
+        explained: the explained output with its graph, `(N,)`.
+        indices: the class index per sample, or None.
+        target: where relevance starts.
+        stepped: the final function that was stepped over, or `""`.
+        kept: (module path, side, how many-th call, probes) in order of execution.
+        reduce: the reduction the user asked for at a path.
+        modules: all module paths.
+    """
+
+    run: Run
+    inputs: Inputs
+    output: Any
+    explained: Tensor
+    indices: Tensor | None
+    target: Target
+    stepped: str
+    kept: Sequence[tuple[str, str, int, Any]]
+    reduce: Callable[[str, Any], Any]
+    modules: Sequence[str]
+
+
+def finish(forward: Forward, again: Callable[[], Forward], *, retain: bool = False) -> Relevance:
+    """Propagate, and build the result; `again` gives the forward pass once more, for books by sample."""
+    run, explained = forward.run, forward.explained
+    _refuse_cut_off(forward)
+    _refuse_unmatched(run)
+    on_the_way = prepare(run, explained)
+    probes = [probe for _, _, _, structure in forward.kept for probe in _flat(structure)]
+    measured = propagate(run, explained, torch.ones_like(explained), on_the_way, probes, retain=retain)
+    ledger = None
+    if run.books:
+        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again(), explained.detach()))
+    found = dict(zip(map(id, probes), measured.probes, strict=True))
+    layers, layer_inputs = (_layers(forward, side, found) for side in ("out", "in"))
+    result = Relevance(
+        input=forward.inputs.with_relevance(measured.sources),
+        output=map_tensors(lambda t: t.detach(), forward.output),
+        explained=explained.detach(),
+        target=forward.target,
+        indices=forward.indices,
+        composite=run.composite,
+        layers=layers,
+        layer_inputs=layer_inputs,
+        plan=Plan.of(on_the_way),
+        ledger=ledger,
+        notes=tuple(_notes(forward, on_the_way)),
+        modules=forward.modules,
+    )
+    if ledger is not None:
+        _warn(ledger, explained.dtype)
+    return result
+
+
+def _flat(structure: Any) -> list[Probe]:
+    if isinstance(structure, Probe):
+        return [structure]
+    items = (
+        structure.values() if isinstance(structure, dict) else structure if isinstance(structure, (tuple, list)) else ()
+    )
+    return [probe for item in items for probe in _flat(item)]
+
+
+def _layers(forward: Forward, side: str, found: dict[int, Tensor | None]) -> dict[str, Any]:
+    """Relevance by module path, output to input; the calls of a module used several times are told apart."""
+    rows = [row for row in forward.kept if row[1] == side]
+    times = Counter(path for path, _, _, _ in rows)
+    layers = {}
+    for path, _, use, structure in reversed(rows):
+        relevance = _placed(structure, found)
+        if relevance is not None:
+            name = f"{path}#{use}" if times[path] > 1 else path
+            layers[name] = forward.reduce(path, relevance)
+    return layers
+
+
+def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
+    """The structure with relevance in the place of probes; None where none of them is on the way."""
+    if isinstance(structure, Probe):
+        return found[id(structure)]
+    if isinstance(structure, dict):
+        placed: Any = {key: _placed(item, found) for key, item in structure.items()}
+        return placed if any(item is not None for item in placed.values()) else None
+    if isinstance(structure, (tuple, list)):
+        placed = type(structure)(_placed(item, found) for item in structure)
+        return placed if any(item is not None for item in placed) else None
+    return None
+
+
+def _ledger(measured: Measured, explained: Tensor, by_sample: Callable[[], Ledger] | None) -> Ledger:
+    wide = explained.to(torch.promote_types(explained.dtype, torch.float32))
+    sources = [r for r in measured.sources if r is not None]
+    zero = wide.new_zeros(())
+    total = sum((r.sum() for r in sources), zero)
+    magnitude = sum((r.abs().sum() for r in sources), zero)
+    ledger = Ledger(wide.sum(), total, magnitude, wide.abs().sum(), tuple(measured.rows), measured.lost)
+    if by_sample is None or len(explained) > 1:
+        return _with(ledger, by_sample)
+    return _with(ledger, lambda: _stacked([ledger]))
+
+
+def _with(ledger: Ledger, by_sample: Callable[[], Ledger] | None) -> Ledger:
+    return Ledger(ledger.explained, ledger.sources, ledger.magnitude, ledger.size, ledger.rows, ledger.lost, by_sample)
+
+
+def _by_sample(forward: Forward, expected: Tensor) -> Ledger:
+    """One backward pass per sample."""
+    explained = forward.explained
+    if not torch.equal(explained.detach(), expected):
+        raise DetachedError(
+            "the model or its input has changed since it was explained, so its books cannot be opened again",
+            where="ledger.by_sample()",
+            cure="explain again",
+        )
+    on_the_way = prepare(forward.run, explained)
+    ledgers = []
+    for sample in range(len(explained)):
+        seed = torch.zeros_like(explained)
+        seed[sample] = 1
+        measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
+        ledgers.append(_ledger(measured, explained.detach() * seed, None))
+    return _stacked(ledgers)
+
+
+def _stacked(ledgers: Sequence[Ledger]) -> Ledger:
+    def stack(amounts: Sequence[Tensor]) -> Tensor:
+        return torch.stack(list(amounts))
+
+    rows = [
+        type(same[0])(same[0].call, same[0].where, same[0].kind, stack([row.amount for row in same]))
+        for same in zip(*(ledger.rows for ledger in ledgers), strict=True)
+    ]
+    lost = ledgers[0].lost
+    return Ledger(
+        stack([ledger.explained for ledger in ledgers]),
+        stack([ledger.sources for ledger in ledgers]),
+        stack([ledger.magnitude for ledger in ledgers]),
+        stack([ledger.size for ledger in ledgers]),
+        tuple(rows),
+        None if lost is None else {name: stack([(each.lost or {})[name] for each in ledgers]) for name in lost},
+    )
+
+
+def _refuse_cut_off(forward: Forward) -> None:
+    """Nothing on the way from the target reaches a source."""
+    run, explained = forward.run, forward.explained
+    if explained.requires_grad and run.value(explained) is not None:
+        return
+    lost = run.detached_from([explained, forward.output])
+    escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
+    raise DetachedError(
+        "the explained output does not depend on any source through the graph",
+        where=(lost.path or "(model)") if lost is not None else "(target)",
+        seen=f"data that left the graph by {lost.how}"
+        if lost is not None
+        else escapes or "an output of constants alone",
+        cure="run that part without torch.no_grad(), .detach() and .data"
+        if lost is not None or escapes
+        else "check that the target depends on the input",
+    )
+
+
+def _refuse_unmatched(run: Run) -> None:
+    """An entry of the user's own composite that matched no op call."""
+    if not run.composite.strict:
+        return
+    for number, (selector, rule) in enumerate(run.composite.entries):
+        if number not in run.matched:
+            families = sorted({call.family for call in run.calls if call.family})
+            raise CompositeError(
+                f"the entry ({selector}, {rule}) matched no op call",
+                where=f"composite {run.composite.name!r}, entry {number}",
+                seen=f"op calls of the families {', '.join(families)}; the rule is for {', '.join(sorted(rule.families))}",
+                cure="lrp.Composite([...], strict=False), or leave the entry out; str(r.plan) lists the op calls",
+            )
+
+
+def _notes(forward: Forward, on_the_way: Sequence[OpCall]) -> list[str]:
+    notes = []
+    if forward.stepped:
+        notes.append(
+            f"the final {forward.stepped} was stepped over: its input is explained (through_output=True explains its output)"
+        )
+    for escape in forward.run.escapes:
+        notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
+    notes += [f"{call.name}: {call.note}" for call in on_the_way if call.note.startswith("not at a source")]
+    return notes
+
+
+def _warn(ledger: Ledger, dtype: torch.dtype) -> None:
+    """What a reader of the numbers must know."""
+    scale, residual = float(ledger.scale), float(ledger.residual.abs())
+    lost = [row for row in ledger.rows if row.kind == "detached"]
+    cut = abs(float(sum(row.amount for row in lost)))
+    size = float(ledger.size)
+    if lost and cut > 0.5 * scale:
+        raise DetachedError(
+            "the larger part of the explained output comes from data that left the graph",
+            where=", ".join(sorted({row.where or "(model)" for row in lost})),
+            seen=f"{cut:.4g} of {size:.4g} went to what was detached",
+            cure="run that part without torch.no_grad(), .detach() and .data",
+        )
+    messages = []
+    if lost and cut > 0.01 * size:
+        where = ", ".join(sorted({row.where or "(model)" for row in lost}))
+        messages.append(f"{cut / size:.1%} of the explained output went to data that left the graph in {where}")
+    if not residual <= TOLERANCE.get(dtype, 1e-4) * scale:
+        messages.append(
+            f'the books do not balance: {residual:.3g} of {scale:.3g} is missing; ledger="calls" names the op call'
+        )
+    if scale > 0 and float(ledger.amplification) > 100:
+        messages.append(
+            f"the sources' relevance is {float(ledger.amplification):.3g} times the explained output in absolute size; "
+            "the map may be noise"
+        )
+    for message in messages:
+        warnings.warn(message, LRPWarning, stacklevel=5)

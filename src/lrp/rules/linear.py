@@ -1,0 +1,194 @@
+"""Rules for operations that are linear in the data: linear layers, convolutions, pooling, sums, batch norm.
+
+Beside the formulas: `x` input, `w` weight, `b` bias, `z` output, `m` the multiplier that arrives at `z`
+(so that `R(z) = z m`), `+`/`-` positive and negative part, `st(z) = z + epsilon sign(z)` with `sign(0) = +1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lrp.rules.base import LINEAR, WEIGHTED, Kept, Native, Rule, check_epsilon, stabiliser
+
+__all__ = ["ArrivingRule", "Epsilon", "Flat", "InputRule", "LinearOp", "LinearRule", "ZPlus", "Zero"]
+
+
+@dataclass(frozen=True)
+class LinearOp:
+    """One linear op call as a rule sees it: `z = apply(x, weight) + bias`.
+
+    Args:
+        apply: the operation without its bias, as a function of the data and the weight.
+        weight: its weight.
+        bias: its bias, shaped to broadcast against the output, or None.
+        nonnegative: whether `x >= 0` holds by the structure of the model (after a ReLU, for example).
+    """
+
+    apply: Callable[[Tensor, Tensor], Tensor]
+    weight: Tensor
+    bias: Tensor | None
+    nonnegative: bool = False
+
+    def partial(self, *terms: tuple[Tensor, Tensor]) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+        """The sum of `apply(x, w)` over the terms, and its transpose: what a multiplier gives to each term's `x`."""
+        again = torch.is_grad_enabled()
+        with torch.enable_grad():
+            inputs = [x if x.requires_grad else x.detach().requires_grad_() for x, _ in terms]
+            outputs = [self.apply(x, w) for x, (_, w) in zip(inputs, terms, strict=True)]
+
+        def transpose(q: Tensor) -> tuple[Tensor, ...]:
+            return torch.autograd.grad(outputs, inputs, [q] * len(outputs), create_graph=again)
+
+        total = outputs[0] if again else outputs[0].detach()
+        for output in outputs[1:]:
+            total = total + output
+        return total, transpose
+
+
+class ArrivingRule(Rule):
+    """A rule that rescales the multiplier arriving at the output and leaves the operation native."""
+
+    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+        """The rescaled multiplier, and what the op call keeps."""
+        raise NotImplementedError
+
+
+class LinearRule(Rule):
+    """A rule that rewrites how a linear operation hands on the multiplier that arrives."""
+
+    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+        """The multiplier of `x`, and what the op call keeps."""
+        raise NotImplementedError
+
+
+class InputRule(Rule):
+    """A rule that gives relevance to inputs that are zero, so it yields the relevance of `x`, not its multiplier."""
+
+    def distribute(self, op: LinearOp, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+        """The relevance of `x`, and what the op call keeps."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Zero(Native):
+    """LRP-0, also called LRP-Z: each input gets its share of the output, `R_x = x w^T (R_z / z)`.
+
+    In multipliers `m_x = w^T m`, the native gradient. The bias keeps `b m`.
+
+    Source: Bach et al. 2015, equation 58 without stabiliser; Montavon et al. 2019, section 10.2.1.
+
+    >>> print(Zero())
+    Zero()
+    """
+
+    families: ClassVar[frozenset[str]] = LINEAR | {"reshape", "select", "division"}
+
+
+@dataclass(frozen=True)
+class Epsilon(ArrivingRule):
+    """LRP-epsilon: as LRP-0 with a stabilised denominator, `R_x = x w^T (R_z / st(z))`.
+
+    In multipliers `q = m z / st(z)` and `m_x = w^T q`. The bias keeps `b q`, the stabiliser `epsilon sign(z) q`.
+    On a sum of tensors or a pooling it is zennit's `Norm`.
+
+    Args:
+        epsilon: in units of the output `z`, at least 0.
+
+    Source: Bach et al. 2015, equation 58; Montavon et al. 2019, section 10.2.1.
+
+    >>> print(Epsilon(1e-6))
+    Epsilon(epsilon=1e-06)
+    """
+
+    epsilon: float = 1e-6
+
+    families: ClassVar[frozenset[str]] = LINEAR
+    kinds: ClassVar[tuple[str, ...]] = ("stabiliser",)
+
+    def __post_init__(self) -> None:
+        check_epsilon("Epsilon", self.epsilon)
+
+    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+        small = stabiliser(z, self.epsilon)
+        total = z + small
+        q = m * torch.where(total == 0, torch.ones_like(z), z / total)
+        return q, {"stabiliser": lambda: q * small}
+
+
+@dataclass(frozen=True)
+class ZPlus(LinearRule):
+    """LRP-z+ (alpha 1, beta 0): relevance goes to the positive contributions alone.
+
+    `z+ = x+ w+ + x- w- + b+`, `q = m z / st(z+)`; `m_x = w+^T q` where `x > 0` and `w-^T q` where `x < 0`.
+    The bias keeps `b+ q`, the stabiliser `epsilon q`; where nothing contributes positively it keeps all.
+
+    Args:
+        epsilon: in units of the output `z`, at least 0.
+
+    Source: Bach et al. 2015, equation 60 with alpha 1; Montavon et al. 2017, section 4.2 (there without bias).
+
+    >>> print(ZPlus())
+    ZPlus(epsilon=1e-06)
+    """
+
+    epsilon: float = 1e-6
+
+    families: ClassVar[frozenset[str]] = WEIGHTED
+    kinds: ClassVar[tuple[str, ...]] = ("bias", "stabiliser")
+
+    def __post_init__(self) -> None:
+        check_epsilon("ZPlus", self.epsilon)
+
+    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+        w_pos = op.weight.clamp(min=0)
+        if op.nonnegative:
+            z_pos, transpose = op.partial((x, w_pos))
+        else:
+            z_pos, transpose = op.partial((x.clamp(min=0), w_pos), (x.clamp(max=0), op.weight.clamp(max=0)))
+        b_pos = op.bias.clamp(min=0) if op.bias is not None else z_pos.new_zeros(())
+        small = stabiliser(z_pos + b_pos, self.epsilon)
+        total = z_pos + b_pos + small
+        q = torch.where(total == 0, torch.zeros_like(m), m * z / total)
+        parts = transpose(q)
+        m_x = parts[0] if op.nonnegative else torch.where(x >= 0, *parts)
+        return m_x, {
+            "bias": lambda: q * b_pos,
+            "stabiliser": lambda: torch.where(total == 0, m * z, q * small),
+        }
+
+
+@dataclass(frozen=True)
+class Flat(InputRule):
+    """Flat: every input of an output unit gets the same share of its relevance, whatever the weights.
+
+    `R_x = op^T(R_z / st(op(1, 1)))` with all weights and inputs 1, so that padding counts for nothing.
+    It gives relevance to inputs that are zero; so it is a rule for the first layer, at a source.
+
+    Args:
+        epsilon: in units of the number of inputs of an output unit, at least 0.
+
+    Source: Bach et al. 2015, section 2.3 ("flat weights"); Lapuschkin et al. 2019.
+
+    >>> print(Flat())
+    Flat(epsilon=1e-06)
+    """
+
+    epsilon: float = 1e-6
+
+    families: ClassVar[frozenset[str]] = WEIGHTED
+    kinds: ClassVar[tuple[str, ...]] = ("stabiliser",)
+
+    def __post_init__(self) -> None:
+        check_epsilon("Flat", self.epsilon)
+
+    def distribute(self, op: LinearOp, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+        ones = torch.ones_like(x)
+        count, transpose = op.partial((ones, torch.ones_like(op.weight)))
+        small = stabiliser(count, self.epsilon)
+        share = relevance_out / (count + small)
+        return transpose(share)[0], {"stabiliser": lambda: share * small}

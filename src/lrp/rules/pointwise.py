@@ -1,0 +1,131 @@
+"""Rules for activations, products and softmax.
+
+Beside the formulas: `x` input, `z` output, `m` the multiplier that arrives at `z`, `phi` the activation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from lrp.rules.base import Kept, Rule
+
+__all__ = ["Activation", "Gate", "Pass", "PointwiseRule", "Taylor", "Uniform"]
+
+
+class Activation(Protocol):
+    """One call of an activation `phi` as a rule sees it."""
+
+    def gate(self, x: Tensor) -> Tensor:
+        """`(phi(x) - phi(0)) / x`, with its limit at 0."""
+
+    def offset(self, x: Tensor) -> Tensor:
+        """`phi(0)`."""
+
+
+class PointwiseRule(Rule):
+    """A rule that multiplies the arriving multiplier by a factor per element."""
+
+    families: ClassVar[frozenset[str]] = frozenset({"activation"})
+    kinds: ClassVar[tuple[str, ...]] = ("shift",)
+
+    needs_output: ClassVar[bool] = False
+    """Whether it reads `z`; what is not read is not saved."""
+
+    def factor(self, activation: Activation, x: Tensor, z: Tensor) -> Tensor:
+        """What the multiplier is multiplied by."""
+        raise NotImplementedError
+
+    def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
+        """What the op call keeps."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Gate(PointwiseRule):
+    """An activation is a gate on its input: `m_x = m (phi(x) - phi(0)) / x`, the derivative where `x = 0`.
+
+    The gates are written analytically (`sigmoid(x)` for SiLU), never as `phi(x) / (x + 1e-10)`.
+    The offset keeps `m phi(0)`: for a sigmoid the half that does not come from the input. For ReLU the gate is the
+    gradient.
+
+    Source: Achtibat et al. 2024 (AttnLRP), section 3.3 (there for activations with `phi(0) = 0`).
+
+    >>> print(Gate())
+    Gate()
+    """
+
+    def factor(self, activation: Activation, x: Tensor, z: Tensor) -> Tensor:
+        return activation.gate(x)
+
+    def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
+        return {"shift": lambda: m * activation.offset(x)}
+
+
+@dataclass(frozen=True)
+class Pass(PointwiseRule):
+    """Relevance passes unchanged, `R_x = R_z`: zennit's rule for activations and for batch norm on its own.
+
+    In multipliers `m_x = m z / x`. Where `x = 0` nothing can be handed on: the op call keeps `m z` as *shift*.
+
+    Source: Anders et al. 2021 (zennit), rule `Pass`.
+
+    >>> print(Pass())
+    Pass()
+    """
+
+    families: ClassVar[frozenset[str]] = frozenset({"activation", "norm"})
+    needs_output: ClassVar[bool] = True
+
+    def factor(self, activation: Activation, x: Tensor, z: Tensor) -> Tensor:
+        return torch.where(x == 0, torch.zeros_like(x), z / x)
+
+    def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
+        return {"shift": lambda: torch.where(x == 0, m * z, torch.zeros_like(m))}
+
+
+@dataclass(frozen=True)
+class Uniform(Rule):
+    """A product of n data factors gives each factor 1/n of its relevance, so `a * b` gives half to each.
+
+    In multipliers `m_a = m b / n`. Chains count factors, so that `(a * b) * c` and `a * (b * c)` give one map.
+
+    Source: Achtibat et al. 2024 (AttnLRP), equation 13 and appendix A.3.
+
+    >>> print(Uniform())
+    Uniform()
+    """
+
+    families: ClassVar[frozenset[str]] = frozenset({"product"})
+
+
+@dataclass(frozen=True)
+class Taylor(Rule):
+    """Softmax by its first-order Taylor expansion: `R_x = x (R_z - s sum R_z)`, the native vector-Jacobian product.
+
+    In multipliers `m_x = s (m - sum s m)`. It does not conserve by design: `sum R_z - sum R_x` stays as *softmax*. For
+    log-softmax `z = x - logsumexp(x)`: `m_x = m - p sum m`, and the entropy of `p` times `-sum m` stays.
+
+    Source: Achtibat et al. 2024 (AttnLRP), proposition 3.1.
+
+    >>> print(Taylor())
+    Taylor()
+    """
+
+    families: ClassVar[frozenset[str]] = frozenset({"softmax"})
+    kinds: ClassVar[tuple[str, ...]] = ("softmax",)
+
+    def softmax(self, x: Tensor, z: Tensor, m: Tensor, dim: int, log: bool) -> tuple[Tensor, Kept]:
+        """The multiplier of `x`, and what the op call keeps."""
+        x = x.to(z.dtype)
+        m_x = m - z.exp() * m.sum(dim, keepdim=True) if log else z * (m - (z * m).sum(dim, keepdim=True))
+        # a masked entry, x = -inf, has the multiplier 0 and carries nothing
+        return m_x, {"softmax": lambda: _relevance(z, m) - _relevance(x, m_x)}
+
+
+def _relevance(t: Tensor, m: Tensor) -> Tensor:
+    """`t m`, and 0 where the multiplier is 0, whatever the value."""
+    return torch.where(m == 0, torch.zeros_like(m), t * m)

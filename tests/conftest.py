@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from hypothesis import settings
+
+# The same examples on every run, and no stopwatch: two busy cores are no reason to fail.
+settings.register_profile("lrp", deadline=None, derandomize=True)
+settings.load_profile("lrp")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Doctests live in src: of the files under tests/, only test_*.py are collected."""
+    tests = Path(__file__).parent
+    is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_helper and tests in collection_path.parents else None
