@@ -62,7 +62,8 @@ class on:
 
     `first`: linear and convolution calls with a source above and no other such call between, the first of each branch.
     `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`: families of operations. `pool`: average
-    pooling, mean and sum over axes. `op(function)`: calls of one torch function. `module(type)`: calls made in modules of a type.
+    pooling, mean and sum over axes. `op(function)`: calls of one torch function. `module(type)`: calls made in modules
+    of a type.
     """
 
     first = Selector("first", lambda call: call.first)

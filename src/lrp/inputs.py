@@ -131,6 +131,6 @@ def refuse_training(model: nn.Module) -> None:
         raise TrainingModeError(
             "the model is in training mode, so its output depends on chance or on the other samples of the batch",
             where=name or "(model)",
-            seen=f"{type(module).__name__} with training=True, {len(active)} such module{'s' if len(active) > 1 else ''}",
+            seen=f"{type(module).__name__} with training=True (modules like this: {len(active)})",
             cure="model.eval()",
         )

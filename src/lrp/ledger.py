@@ -1,4 +1,4 @@
-"""The ledger: where the explained output went, to the sources and to what op calls kept, and whether the sides agree."""
+"""The ledger: where the explained output went, to sources and to what op calls kept, and whether the sides agree."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Ledger:
         sources: what reached the sources, likewise.
         magnitude: the sum of the absolute relevance of the sources, likewise.
         rows: what op calls kept.
-        lost: at level "calls", per op call: arrived - handed on - kept. Views, which hand on every element as it is, are
-            not measured.
+        lost: at level "calls", per op call: arrived - handed on - kept. Views, which hand on every element as it is,
+            are not measured.
     """
 
     explained: Tensor

@@ -60,7 +60,7 @@ class Plan:
         return len(self.rows)
 
     def _cells(self) -> list[tuple[str, ...]]:
-        head = ("#", "module", "operation", "output", "family", "rule", "chosen by", "")
+        head: tuple[str, ...] = ("#", "module", "operation", "output", "family", "rule", "chosen by", "")
         return [head] + [
             (str(r.number), r.path or "(model)", r.operation, str(r.shape), r.family, r.rule, r.entry, r.note)
             for r in self.rows

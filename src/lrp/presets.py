@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 
 from lrp import rules
-from lrp.composite import Composite, on
+from lrp.composite import Composite, Selector, on
 
 __all__ = ["auto", "epsilon", "epsilon_plus", "epsilon_plus_flat", "zero"]
 
@@ -75,7 +75,7 @@ def epsilon_plus_flat(epsilon: float = 1e-6) -> Composite:
     return Composite([*layers, *_around(epsilon)], name="epsilon_plus_flat", strict=False)
 
 
-def _around(epsilon: float) -> list[tuple[object, rules.Rule]]:
+def _around(epsilon: float) -> list[tuple[Selector | str, rules.Rule]]:
     """What zennit's presets do between the layers."""
     return [(on.sum | on.pool, rules.Epsilon(epsilon)), (on.activation | on.norm, rules.Pass())]
 

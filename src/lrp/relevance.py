@@ -26,10 +26,10 @@ _SAVED = ("input", "output", "explained", "indices", "layers", "layer_inputs", "
 
 
 class TopInput(NamedTuple):
-    """One of the inputs with the largest absolute relevance."""
+    """One of the elements of the inputs with the largest absolute relevance: input name, place in it, relevance."""
 
     input: str
-    index: tuple[int, ...]
+    at: tuple[int, ...]
     relevance: float
 
 

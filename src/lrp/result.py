@@ -207,7 +207,7 @@ def _refuse_unmatched(run: Run) -> None:
             raise CompositeError(
                 f"the entry ({selector}, {rule}) matched no op call",
                 where=f"composite {run.composite.name!r}, entry {number}",
-                seen=f"op calls of the families {', '.join(families)}; the rule is for {', '.join(sorted(rule.families))}",
+                seen=f"op calls of {', '.join(families)}; the rule is for {', '.join(sorted(rule.families))}",
                 cure="lrp.Composite([...], strict=False), or leave the entry out; str(r.plan) lists the op calls",
             )
 
@@ -216,7 +216,8 @@ def _notes(forward: Forward, on_the_way: Sequence[OpCall]) -> list[str]:
     notes = []
     if forward.stepped:
         notes.append(
-            f"the final {forward.stepped} was stepped over: its input is explained (through_output=True explains its output)"
+            f"the final {forward.stepped} was stepped over: its input is explained; "
+            "through_output=True explains its output"
         )
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")

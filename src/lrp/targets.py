@@ -168,7 +168,7 @@ def as_target(target: Any) -> Target:
         return Top()
     if isinstance(target, Target):
         return target
-    if isinstance(target, bool) or isinstance(target, (list, tuple)):
+    if isinstance(target, (bool, list, tuple)):
         raise TargetError(
             f"a {type(target).__name__} is no target",
             seen=repr(target),

@@ -1,5 +1,6 @@
 """lrp's maps against zennit's stored ones, written by `make peers` (write_golden.py)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def test_stored_values_belong_to_these_networks(network):
 
 def test_stored_values_say_where_they_come_from():
     with safe_open(GOLDEN, "pt") as file:
-        metadata = file.metadata()
+        metadata = json.loads(file.metadata()["lrp"])
+    assert metadata["versions"]["zennit"] == "0.5.1"
     assert {"about", "versions", "seeds", "date"} <= metadata.keys()
     assert {network for network, _ in MAPS} >= {"mlp", "conv1d_net", "vgg_bn", "resnet18_small"}
     assert {composite for _, composite in MAPS} == {"epsilon", "epsilon_plus", "epsilon_plus_flat"}

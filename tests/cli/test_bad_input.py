@@ -214,4 +214,6 @@ def test_an_unknown_photograph(lrp_cli: Cli, tmp_path: Path) -> None:
     assert "one of 'chelsea'" in result.stderr
     assert list(tmp_path.iterdir()) == []
     Image.new("RGB", (3, 3)).save(tmp_path / "lrp-demo", format="PNG")
-    assert lrp_cli("demo").exit_code == 2
+    result = lrp_cli("demo")
+    assert result.exit_code == 2
+    assert "the folder for the pictures is a file" in result.stderr

@@ -12,6 +12,13 @@ from lrp.models import imagenet
 Cli = Callable[..., Result]
 
 
+def opened(path: Path) -> Image.Image:
+    """Read a picture and close its file."""
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
 def test_the_demo_names_the_cat_and_paints_its_face(lrp_cli: Cli, tmp_path: Path) -> None:
     result = lrp_cli("demo")
     assert result.exit_code == 0, result.output
@@ -19,11 +26,11 @@ def test_the_demo_names_the_cat_and_paints_its_face(lrp_cli: Cli, tmp_path: Path
         assert words in result.stdout
     for name in ("heatmap.png", "overlay.png"):
         assert f"wrote lrp-demo/{name}" in result.stdout
-        assert Image.open(tmp_path / "lrp-demo" / name).size == (224, 224)
-    heatmap = np.asarray(Image.open(tmp_path / "lrp-demo" / "heatmap.png")).astype(int)
+        assert opened(tmp_path / "lrp-demo" / name).size == (224, 224)
+    heatmap = np.asarray(opened(tmp_path / "lrp-demo" / "heatmap.png")).astype(int)
     redness = heatmap[..., 0] - heatmap[..., 2]
     assert redness.mean() > 0
-    facts = Image.open(tmp_path / "lrp-demo" / "heatmap.png").text
+    facts = opened(tmp_path / "lrp-demo" / "heatmap.png").text
     assert facts["lrp:composite"] == "epsilon_plus_flat"
     assert f"{float(facts['lrp:explained']):+.5g}" in result.stdout
 

@@ -15,7 +15,17 @@ from lrp.models import load_inputs, load_model, load_weights
 
 Cli = Callable[..., Result]
 
+
+def opened(path: Path) -> Image.Image:
+    """Read a picture and close its file."""
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
 CONVNET = """
+import warnings
+
 import torch
 from torch import nn
 
@@ -37,6 +47,16 @@ class Double(Net):
     def __init__(self):
         super().__init__()
         self.double()
+
+class Cancels(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(2, 1, bias=False)
+        self.fc.weight.data = torch.tensor([[1000.0, -999.0]])
+
+    def forward(self, x):
+        warnings.warn("the model warns")
+        return self.fc(x)
 
 class Two(nn.Module):
     def __init__(self):
@@ -121,8 +141,8 @@ def test_out_goes_by_the_ending(lrp_cli: Cli, tutorial: list[str], tmp_path: Pat
     assert f"wrote {name}" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == [name]
     if name == "r.npz":
-        read = np.load(tmp_path / name, allow_pickle=False)
-        assert read["5/inputs/input"].shape == (10,)
+        with np.load(tmp_path / name, allow_pickle=False) as read:
+            assert read["5/inputs/input"].shape == (10,)
     else:
         kind = {"r.txt": "text"}.get(name, name.removeprefix("r."))
         assert (tmp_path / name).read_text() == lrp_cli("explain", *tutorial, "--format", kind).stdout
@@ -154,9 +174,9 @@ def test_an_image_as_text_and_as_pictures(lrp_cli: Cli, convnet: str, tmp_path: 
 
     assert lrp_cli("explain", f"{convnet}:Net", "x.png", "--out", "maps", "--format", "png").exit_code == 0
     for name in ("heatmap.png", "overlay.png"):
-        assert Image.open(tmp_path / "maps" / name).size == (16, 12)
+        assert opened(tmp_path / "maps" / name).size == (16, 12)
     assert lrp_cli("explain", f"{convnet}:Net", "x.png", "--out", "map.png", "--size", "8").exit_code == 0
-    picture = Image.open(tmp_path / "map.png")
+    picture = opened(tmp_path / "map.png")
     assert picture.size == (8, 8)
     assert float(picture.text["lrp:explained"])
     assert picture.text["lrp:composite"] == "epsilon_plus_flat"
@@ -213,3 +233,25 @@ def test_plan_and_layers(lrp_cli: Cli, tutorial: list[str]) -> None:
     assert "fc2" in layers.stdout
     assert "Linear" in layers.stdout
     assert "weight (16, 32), bias (16,)" in layers.stdout
+    assert layers.stdout.count("(16, 32)") == 1
+
+
+def test_what_was_explained_is_said_in_words(lrp_cli: Cli, tutorial: list[str], convnet: str, tmp_path: Path) -> None:
+    assert "the only logit\n" in lrp_cli("explain", *tutorial).stdout
+    assert "the only output\n" in lrp_cli("explain", *tutorial, "--through-output").stdout
+    Image.new("RGB", (6, 6), (250, 20, 90)).save(tmp_path / "x.png")
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\neel\n")
+    words = ["explain", f"{convnet}:Net", "x.png", "--labels", "labels.txt"]
+    assert "the output of class 3 dog\n" in lrp_cli(*words, "--target", "3").stdout
+    assert "(class of rank 2)\n" in lrp_cli(*words, "--target", "top:2").stdout
+    assert "the output: class 1 minus class 0\n" in lrp_cli(*words, "--target", "diff:bee,ant").stdout
+
+
+def test_warnings_of_lrp_are_notes_and_others_go_on(lrp_cli: Cli, convnet: str, tmp_path: Path) -> None:
+    model = f"{convnet}:Cancels"
+    np.save(tmp_path / "x.npy", np.array([[1.0, 1.0]]))
+    with pytest.warns(UserWarning, match="the model warns"):
+        result = lrp_cli("explain", model, "x.npy")
+    assert result.exit_code == 0
+    assert "note       warning: " in result.stdout
+    assert "may be noise" in result.stdout

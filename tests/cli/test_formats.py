@@ -17,13 +17,19 @@ def sample() -> Sample:
     return Sample(
         number=3,
         explained=2.0,
-        target="class 1",
+        target="the logit of class 1",
+        index=1,
         output=(Layer("output", np.array([0.25, 0.75])),),
         layers=(Layer("fc2", np.array([0.5, 1.25])), Layer("fc1", np.arange(40.0) / 780 * 1.5)),
         sources=(
             Source("input", np.array([10.0, -20.0, 0.0]), np.array([0.5, -1.0, 1.5]), ("age", "mean size", "dose")),
         ),
-        rows=(Row("fc2", "fc2", "bias", 0.25), Row("fc1", "fc1", "bias", 0.5), Row("add", "", "stabiliser", 0.25)),
+        rows=(
+            Row("fc2", "fc2", "bias", 0.25),
+            Row("fc1", "fc1", "bias", 0.5),
+            Row("add", "", "stabiliser", 0.25),
+            Row("relu", "", "shift", 0.0),
+        ),
         residual=1e-9,
         amplification=1.5,
         composite="zero",
@@ -34,7 +40,7 @@ def sample() -> Sample:
 
 def test_text_says_what_was_explained(sample: Sample) -> None:
     text = text_of(sample)
-    assert text.startswith("sample 3\n  explained  +2   class 1\n  output     +0.25 +0.75\n")
+    assert text.startswith("sample 3\n  explained  +2   the logit of class 1\n  output     +0.25 +0.75\n")
     assert "zero: no convolution was met" in text
     assert "note       the final softmax was stepped over" in text
 
@@ -87,7 +93,7 @@ def test_text_without_layers_features_or_explained_value(sample: Sample) -> None
 
 def test_text_names_the_best_classes() -> None:
     output = np.arange(20.0)
-    sample = Sample(1, 1.0, "t", (Layer("output", output),), (), (), (), 0.0, 1.0, "zero", "", ())
+    sample = Sample(1, 1.0, "t", 19, (Layer("output", output),), (), (), (), 0.0, 1.0, "zero", "", ())
     labels = tuple(f"class {number}" for number in range(19))
     assert "19 +19, 18 class 18 +18," in text_of(sample, labels)
 
@@ -104,6 +110,7 @@ def test_json_holds_everything(sample: Sample) -> None:
     (one,) = read["samples"]
     assert one["sample"] == 3
     assert one["explained"] == 2.0
+    assert one["class"] == 1
     assert one["composite"] == {"name": "zero", "why": "no convolution was met"}
     assert one["layers"][0] == {"name": "fc2", "shape": [2], "sum": 1.75, "relevance": [0.5, 1.25]}
     assert one["inputs"] == [

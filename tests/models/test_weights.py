@@ -74,7 +74,7 @@ def test_keys_and_shapes_that_do_not_fit_are_listed_and_change_nothing(tmp_path:
     with pytest.raises(LoadError) as raised:
         load_weights(ours, tmp_path / "w.pth")
     text = str(raised.value)
-    assert "missing 0.weight (one of '0'.wieght?)" in text
+    assert "missing 0.weight (one of '0.wieght')" in text
     assert "unexpected 0.wieght" in text
     assert "1.bias is (7,), the model's is (2,)" in text
     assert all(torch.equal(value, before[key]) for key, value in ours.state_dict().items())

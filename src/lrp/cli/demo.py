@@ -26,7 +26,7 @@ def demo(out: str, image: str) -> None:
     from lrp.cli.files import write_all
     from lrp.cli.pictures import pictures
     from lrp.cli.records import sample_of
-    from lrp.cli.run import quiet
+    from lrp.cli.run import heard, quiet
     from lrp.cli.text import ledger, number
     from lrp.errors import InputError
     from lrp.models import imagenet
@@ -50,9 +50,12 @@ def demo(out: str, image: str) -> None:
     click.echo(f"EfficientNet-Lite0 looks at {image}")
     for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         click.echo(f"  {share:6.1%}  {index:>3} {names[index]}")
-    sample = sample_of(lrp.explain(model, x), 1, {"input": x}, ())
+    with heard() as messages:
+        result = lrp.explain(model, x)
+    sample = sample_of(result, 1, {"input": x}, labels=names, remarks=tuple(messages))
     click.echo(f"explained: the logit of {names[best.indices[0]]}, {number(sample.explained)}, by {sample.composite}")
-    click.echo(f"sum over the pixels: {number(sample.reached)}")
+    share = sample.reached / sample.explained
+    click.echo(f"sum over the pixels: {number(sample.reached)}, {share:.2%} of it; the network's biases kept the rest")
     for line in ledger(sample):
         click.echo(line)
     files = pictures([sample], folder, True, picture)

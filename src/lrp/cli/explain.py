@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from lrp.cli.files import FORMATS, destination, write_all
-from lrp.cli.options import Request, explaining, loading
+from lrp.cli.options import FORMATS, Request, explaining, loading
 
 __all__ = ["explain"]
 
@@ -16,7 +15,11 @@ __all__ = ["explain"]
 @loading
 @explaining
 @click.option("--layers", metavar="PATTERN|all", multiple=True, help="Keep these layers too; `lrp layers` lists them.")
-@click.option("--out", metavar="PATH", help="A .txt, .json, .csv, .npz or .png file, or a folder. Default: stdout.")
+@click.option(
+    "--out",
+    metavar="PATH",
+    help="A .txt, .json, .csv, .npz or .png (heatmap) file, or a folder (png: heatmap and overlay). Default: stdout.",
+)
 @click.option("--format", type=click.Choice(FORMATS), help="Default: by the ending of --out, else text.")
 def explain(out: str | None, format: str | None, **options: Any) -> None:
     """Explain what MODEL says about INPUT.
@@ -28,7 +31,9 @@ def explain(out: str | None, format: str | None, **options: Any) -> None:
     or an image (RGB from 0 to 1, its own size unless --size says otherwise). Its first axis is the sample axis; every
     sample is explained in a run of its own.
     """
-    place = destination(out, format)
+    from lrp.cli.files import destination, write_all
+
+    place = destination(out, format)  # before torch is imported: a contradiction is told at once
     request = Request(**options)
 
     from lrp.cli.parse import labels_of
@@ -40,10 +45,9 @@ def explain(out: str | None, format: str | None, **options: Any) -> None:
 
     labels = labels_of(request.labels)
     samples, photograph = [], None
-    for index, result, inputs in explained(request):
-        given = {name: tensor[index : index + 1] for name, tensor in inputs.tensors.items()}
-        samples.append(sample_of(result, index + 1, given, inputs.features))
-        photograph = inputs.picture
+    for one in explained(request):
+        features, photograph = one.inputs.features, one.inputs.picture
+        samples.append(sample_of(one.result, one.number, one.given, features, labels, one.warnings))
 
     if place.format == "png" and place.path is not None:
         files = pictures(samples, place.path, place.folder, photograph)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import click
 
 from lrp.errors import InputError
 
-__all__ = ["FORMATS", "Destination", "destination", "write_all"]
+__all__ = ["Destination", "destination", "write_all"]
 
-FORMATS = ("text", "json", "csv", "npz", "png")
 ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".npz": "npz", ".png": "png"}
 
 
@@ -58,8 +58,6 @@ def write_all(files: dict[Path, bytes]) -> None:
     Raises:
         InputError: a folder that cannot be made, or a file that cannot be written.
     """
-    import tempfile  # late: it is slow to import, and --help has no use for it
-
     for path, data in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-__all__ = ["Request", "explaining", "loading"]
+__all__ = ["FORMATS", "Request", "explaining", "loading"]
 
 Command = Callable[..., Any]
+
+FORMATS = ("text", "json", "csv", "npz", "png")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def explaining(command: Command) -> Command:
             "--target",
             metavar="T",
             multiple=True,
-            help="A class number, a class name (with --labels), top:K, diff:A,B. Default: the top class or the only output.",
+            help="A class number, a class name (with --labels), top:K or diff:A,B. Default: top, or the only output.",
         ),
         click.option(
             "--composite",
@@ -83,7 +85,7 @@ def explaining(command: Command) -> Command:
     return apply(added, command)
 
 
-def apply(added: list[Callable[[Command], Command]], command: Command) -> Command:
+def apply(added: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     """Apply decorators so that the help lists them in the order given."""
     for decorator in reversed(added):
         command = decorator(command)

@@ -21,5 +21,5 @@ def plan(**options: Any) -> None:
     """
     from lrp.cli.run import explained
 
-    for _, result, _ in explained(Request(**options), first_only=True):
-        click.echo(str(result.plan))
+    for one in explained(Request(**options), first_only=True):
+        click.echo(str(one.result.plan))

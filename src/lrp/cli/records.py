@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Layer", "Row", "Sample", "Source", "arrays", "sample_of"]
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,8 @@ class Sample:
     Attributes:
         number: which sample of the file, from 1.
         explained: the explained value; what it is stands in `target` and `notes`.
-        target: the target in words.
+        target: what was explained, in words.
+        index: the class that was explained, None where it is not one class of several.
         output: what the model returned, one entry per tensor.
         layers: the kept layers, from the output to the input.
         sources: the inputs.
@@ -64,6 +64,7 @@ class Sample:
     number: int
     explained: float
     target: str
+    index: int | None
     output: tuple[Layer, ...]
     layers: tuple[Layer, ...]
     sources: tuple[Source, ...]
@@ -80,7 +81,14 @@ class Sample:
         return sum(float(source.values.sum()) for source in self.sources)
 
 
-def sample_of(r: Relevance, number: int, inputs: Mapping[str, Any], features: tuple[str, ...]) -> Sample:
+def sample_of(
+    r: Relevance,
+    number: int,
+    inputs: Mapping[str, Any],
+    features: tuple[str, ...] = (),
+    labels: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
+) -> Sample:
     """Return the record of a result for one sample.
 
     Args:
@@ -88,23 +96,46 @@ def sample_of(r: Relevance, number: int, inputs: Mapping[str, Any], features: tu
         number: which sample of the file, from 1.
         inputs: the input tensors by name, shape (1, ...); a single positional one is called ``input``.
         features: the names of the last axis of the input, or nothing.
+        labels: the names of the classes, or nothing.
+        remarks: more for the notes.
     """
+    books = r.ledger
+    assert books is not None  # the command line never asks for ledger=False
     relevance = arrays("input", r.input) if not isinstance(r.input, Mapping) else arrays("", r.input)
     given = {name: array for key, tensor in inputs.items() for name, array in arrays(key, tensor)}
     return Sample(
         number=number,
         explained=float(r.explained.sum()),
-        target=str(r.target),
+        target=target_words(r, labels),
+        index=class_index(r),
         output=tuple(Layer(name, values) for name, values in arrays("output", r.output)),
         layers=tuple(Layer(name, values) for path, value in r.layers.items() for name, values in arrays(path, value)),
         sources=tuple(Source(name, given[name], values, features) for name, values in relevance),
-        rows=tuple(Row(str(row.call), row.where, row.kind, float(row.amount)) for row in r.ledger.rows),
-        residual=float(r.ledger.residual),
-        amplification=float(r.ledger.amplification),
+        rows=tuple(Row(str(row.call), row.where, row.kind, float(row.amount)) for row in books.rows),
+        residual=float(books.residual),
+        amplification=float(books.amplification),
         composite=r.composite.name,
         why=r.composite.why or "",
-        notes=tuple(r.notes),
+        notes=(*r.notes, *remarks),
     )
+
+
+def class_index(r: Relevance) -> int | None:
+    """Return the class that was explained, None where the output is a single number or the target is no class."""
+    scores = arrays("", r.output)
+    alone = len(scores) == 1 and scores[0][1].size == 1
+    return None if r.indices is None or alone else int(r.indices[0])
+
+
+def target_words(r: Relevance, labels: tuple[str, ...]) -> str:
+    """Return what was explained, in words: logit or output, of which class, and why of that."""
+    kind = "logit" if any("stepped over" in note for note in r.notes) else "output"
+    index = class_index(r)
+    if index is not None:
+        name = f" {labels[index]}" if index < len(labels) else ""
+        chosen = "" if str(r.target) == f"class {index}" else f" ({r.target})"
+        return f"the {kind} of class {index}{name}{chosen}"
+    return f"the only {kind}" if r.indices is not None else f"the {kind}: {r.target}"
 
 
 def arrays(name: str, value: Any) -> list[tuple[str, Array]]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrp.cli.options import Request
 from lrp.cli.parse import composite_of, kwargs_of, labels_of, layers_of, numbers_of, target_of
-from lrp.errors import InputError
+from lrp.errors import InputError, LRPWarning
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from lrp.models import Inputs
     from lrp.relevance import Relevance
 
-__all__ = ["explained", "load", "quiet"]
+__all__ = ["Explained", "explained", "heard", "load", "quiet"]
 
 
 def load(request: Request) -> nn.Module:
@@ -31,15 +33,23 @@ def load(request: Request) -> nn.Module:
     return model
 
 
-def explained(request: Request, *, first_only: bool = False) -> Iterator[tuple[int, Relevance, Inputs]]:
+@dataclass(frozen=True)
+class Explained:
+    """One sample's result: its number from 1, its inputs (1, ...) by name, all inputs, and lrp's warnings."""
+
+    number: int
+    result: Relevance
+    given: dict[str, Tensor]
+    inputs: Inputs
+    warnings: tuple[str, ...]
+
+
+def explained(request: Request, *, first_only: bool = False) -> Iterator[Explained]:
     """Explain the samples of a request, each in a run of its own, so that its numbers are its own.
 
     Args:
         request: what to explain and how.
         first_only: stop after the first sample.
-
-    Yields:
-        The sample's number from 0, its result, and all inputs (in the model's dtype).
 
     Raises:
         InputError: the first axis of the input is not the sample axis.
@@ -61,7 +71,7 @@ def explained(request: Request, *, first_only: bool = False) -> Iterator[tuple[i
     samples = range(1 if first_only else len(inputs))
     with models.importable(request.model):
         for index in tqdm(samples, desc="explaining", unit="sample", disable=None if len(samples) > 1 else True):
-            with quiet():
+            with quiet(), heard() as messages:
                 result = lrp.explain(
                     model,
                     inputs.sample(index),
@@ -77,7 +87,8 @@ def explained(request: Request, *, first_only: bool = False) -> Iterator[tuple[i
                     seen=f"explained output of shape {tuple(result.explained.shape)}",
                     cure="the first axis of the input must be the sample axis; for other layouts use lrp.explain",
                 )
-            yield index, result, inputs
+            given = {name: tensor[index : index + 1] for name, tensor in inputs.tensors.items()}
+            yield Explained(index + 1, result, given, inputs, tuple(messages))
 
 
 @contextlib.contextmanager
@@ -85,3 +96,17 @@ def quiet() -> Iterator[None]:
     """Send what the user's own code prints to stderr: stdout holds results alone."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect lrp's own warnings, which belong to the result, and pass all others on."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", LRPWarning)
+        yield messages
+    for warning in caught:
+        if issubclass(warning.category, LRPWarning):
+            messages.append(f"warning: {warning.message}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -4,10 +4,15 @@ JSON, one object:
 
 - ``lrp``: the version of this layout, 1
 - ``model``, ``input``, ``weights``, ``through_output``: the request
-- ``samples``: one object a sample: ``sample`` (from 1), ``explained``, ``target``, ``composite`` (``name``, ``why``),
-  ``notes``, ``output``, ``layers`` and ``inputs`` (lists of ``name``, ``shape``, ``sum``, ``relevance``; inputs also
-  ``features`` and ``values``; output only ``name``, ``shape``, ``values``), ``ledger`` (``rows`` of ``call``,
-  ``where``, ``kind``, ``amount``; ``residual``, ``amplification``)
+- ``samples``: one object a sample
+
+  - ``sample`` (from 1), ``explained``, ``target`` (in words), ``class`` (or null), ``notes``
+  - ``composite``: ``name``, ``why``
+  - ``output``: a list of ``name``, ``shape``, ``values``
+  - ``layers``: a list of ``name``, ``shape``, ``sum``, ``relevance``
+  - ``inputs``: the same with ``features`` and ``values``
+  - ``ledger``: ``rows`` (a list of ``call``, ``where``, ``kind``, ``amount``), ``residual``, ``amplification``
+
 - nested lists of more than 4096 numbers are null: npz holds them. NaN and infinity are null too.
 
 CSV, one line a number: ``sample, layer, index, feature, value, relevance``; ``value`` only for inputs.
@@ -50,6 +55,7 @@ def entry(sample: Sample) -> dict[str, Any]:
         "sample": sample.number,
         "explained": finite(sample.explained),
         "target": sample.target,
+        "class": sample.index,
         "composite": {"name": sample.composite, "why": sample.why},
         "notes": list(sample.notes),
         "output": [
@@ -88,7 +94,7 @@ def nested(values: Array) -> Any:
         return None
     if np.isfinite(values).all():
         return values.tolist()
-    return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    return [nested(inner) if inner.ndim else finite(float(inner)) for inner in map(np.asarray, values)]
 
 
 def finite(value: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def largest(values: Array) -> Iterator[str]:
 def ledger(sample: Sample) -> Iterator[str]:
     """Say where the explained value went, kind by kind with the places that kept most, and how the books balance."""
     kinds: dict[str, list[Row]] = {}
-    for row in sorted(sample.rows, key=lambda row: -abs(row.amount)):
+    for row in sorted((row for row in sample.rows if row.amount), key=lambda row: -abs(row.amount)):
         kinds.setdefault(row.kind, []).append(row)
     yield "ledger"
     yield f"  {'explained':<20} {number(sample.explained):>11}"
@@ -113,7 +114,7 @@ def ledger(sample: Sample) -> Iterator[str]:
     yield f"  {'amplification':<20} {sample.amplification:>11.3g}   sum of |relevance| at the input / |explained|"
 
 
-def number(value: float) -> str:
+def number(value: Any) -> str:
     """Return a number with its sign and five digits.
 
     >>> number(3.14159265), number(-0.00001234), number(0.0)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from lrp.engine.linear import handle_linear, handle_matmul, handle_norm
-from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_glu, handle_softmax
-from lrp.engine.structure import tensors_in
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops.table import Op
@@ -28,6 +27,9 @@ __all__ = ["family_of", "handle"]
 
 Handler = Callable[["Run", TorchCall], Outcome]
 
+_ONE_DATA = frozenset({"activation", "norm", "softmax", "glu", "dropout"})
+"""Families whose handlers follow one data operand; with more, part of the data would be cut off in silence."""
+
 _MEETS_CONSTANT = {"max": "maximum", "min": "minimum", "maximum": "maximum", "minimum": "minimum"}
 
 
@@ -37,13 +39,13 @@ def family_of(op: Op, data: Sequence[Tensor], args: Sequence[Any]) -> str:
         binary = len(args) > 1 and isinstance(args[1], Tensor)
         return "activation" if binary and len(data) == 1 else "select"
     if len(data) > 1:
-        return {"matmul": "product"}.get(op.family, op.family)
+        return "" if op.family in _ONE_DATA else {"matmul": "product"}.get(op.family, op.family)
     return {"sum": "affine", "product": "affine", "matmul": "linear"}.get(op.family, op.family)
 
 
 def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
-    return _HANDLERS.get(call.record.family, _uncovered)(run, call)
+    return _HANDLERS.get(call.record.family, uncovered)(run, call)
 
 
 def _native(run: Run, call: TorchCall, *, offsets: bool = True, tap: bool | None = None) -> Any:
@@ -103,10 +105,10 @@ def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
         call.get(3, "value") or (call.args[2:3] and call.op.name != "pad")
     ):
         filled = _rerun(call, lambda t: torch.zeros_like(t))
-        result = run.constants(call.record, result, filled, "constant", in_place=False)
+        result = run.constants(call.record, result, filled, "constant")
     first = values[0] or Value()
     counts = {value.factors for value in values if value is not None}
-    value = Value(factors=counts.pop() if len(counts) == 1 and not _constants(call) else 1, slot=slot)
+    value = Value(factors=counts.pop() if len(counts) == 1 and not call.constants else 1, slot=slot)
     if len(call.data) == 1 and first.logit is not None and call.written is None:
         logit = first.logit
         value.logit, value.logit_of = call.run(lambda t: logit if call.is_data(t) else t), first.logit_of
@@ -126,7 +128,7 @@ def _slot_through(run: Run, call: TorchCall, values: Sequence[Value | None]) -> 
         def operand(tensor: Tensor) -> Tensor:
             if not call.is_data(tensor):
                 return torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
-            changed = change(slots[id(tensor)])  # type: ignore[arg-type]  # values without a slot do not come here
+            changed = change(slots[id(tensor)])
             fresh[id(tensor)] = changed.clone() if tensor is call.written else changed
             return fresh[id(tensor)]
 
@@ -147,12 +149,6 @@ def _slot_through(run: Run, call: TorchCall, values: Sequence[Value | None]) -> 
 
 def _number(call: TorchCall, position: int) -> bool:
     return isinstance(call.get(position, "value" if position == 3 else "other"), (int, float))
-
-
-def _constants(call: TorchCall) -> bool:
-    """Whether floating constants take part."""
-    everything = tensors_in((call.args, list(call.kwargs.values())))
-    return any(tensor.is_floating_point() and not call.is_data(tensor) for tensor in everything)
 
 
 def _handle_linear_in_data(run: Run, call: TorchCall) -> Outcome:
@@ -214,21 +210,13 @@ def _handle_division(run: Run, call: TorchCall) -> Outcome:
     denominator = call.get(0, "input") if reversed_ else call.get(1, "other")
     if not call.is_data(numerator) or call.kwargs.get("rounding_mode"):
         call.record.note = "a constant divided by data" if not call.is_data(numerator) else "rounded"
-        return _uncovered(run, call)
+        return uncovered(run, call)
     if call.is_data(denominator):
         call.record.gradient = False
         call = call.replace([(1, "other", denominator.detach())])
     before = run.value(numerator) or Value()
     slot = before.slot if not call.is_data(denominator) else None
     return Outcome(_native(run, call, offsets=False), Value(factors=before.factors, slot=slot))
-
-
-def _uncovered(run: Run, call: TorchCall) -> Outcome:
-    """Run it natively; whether it lies on the way is known after the forward pass."""
-    call.record.covered = call.op.rule is not None
-    return Outcome(
-        call.run(lambda tensor: tensor if call.is_data(tensor) or tensor is call.written else as_constant(tensor))
-    )
 
 
 _HANDLERS: dict[str, Handler] = {

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
-from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.values import Value, as_constant
 from lrp.errors import CompositeError, TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
@@ -31,10 +31,9 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     weight = as_constant(weight)
     spatial = weight.dim() - 2 if call.record.family == "conv" else 0
     column = None if bias is None else as_constant(bias).view(-1, *[1] * spatial)
-    plain = call.replace([(1, "weight", weight), (2, "bias", None)])
 
     def apply(data: Tensor, w: Tensor) -> Tensor:
-        return plain.replace([(0, "input", data), (1, "weight", w)]).run()  # type: ignore[no-any-return]
+        return call.replace([(0, "input", data), (1, "weight", w), (2, "bias", None)]).run()  # type: ignore[no-any-return]
 
     op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
     axis = 0 if weight.dim() > 1 and (spatial or x.dim() == 2) else None
@@ -84,7 +83,9 @@ def _under_rule(
         constant_bias = None if bias is None else as_constant(bias)
         z = _ruled(run, call, data, op, lambda: native(x.detach(), constant_bias))
         return Outcome(z, Value(linear_above=True, foldable=foldable))
-    z = native(data, None if bias is None else run.offset(record, bias, "bias"))
+    z = native(data, None if bias is None else as_constant(bias))
+    if op.bias is not None:
+        z = run.constants(record, z, op.bias, "bias")
     if isinstance(rule, ArrivingRule):
         if foldable is not None:
             foldable.plain = z
@@ -114,10 +115,11 @@ def _ruled(run: Run, call: TorchCall, x: Tensor, op: LinearOp, compute: Callable
 def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
     """A linear call whose weight or bias carries data: a product, then a sum."""
     if bias is not None:
-        product = run.call(call.function, call.args[:2] + (None,) + call.args[3:], {**_without(call.kwargs, "bias")})
+        product = run.call(call.function, (*call.args[:2], None, *call.args[3:]), _without(call.kwargs, "bias"))
         spatial = weight.dim() - 2 if call.record.family == "conv" else 0
         column = run.call(torch.Tensor.view, (bias, (-1, *[1] * spatial)), {}) if spatial else bias
-        return Outcome(run.call(torch.add, (product, column), {}))
+        z = run.call(torch.add, (product, column), {})
+        return Outcome(z, run.value(z))
     record = call.record
     record.family = "product"
     share = 1.0 if len(call.data) == 1 else 0.5
@@ -131,7 +133,7 @@ def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
 
 def handle_norm(run: Run, call: TorchCall) -> Outcome:
     """Batch norm in eval: an affine map per channel, folded into the linear call above it for every rule but LRP-0."""
-    x, mean, var, weight, bias, training, eps = _norm_arguments(call)
+    x, mean, _, _, _, training, _ = _norm_arguments(call)
     if training or mean is None:
         raise TrainingModeError(
             "batch norm uses the statistics of the batch, so each output depends on the other samples",
@@ -139,12 +141,11 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
             seen="training=True" if mean is not None else "no running statistics",
             cure="model.eval(), and batch norm layers with track_running_stats=True",
         )
-    scale = torch.rsqrt(var + eps)
-    scale = scale if weight is None else scale * as_constant(weight)
-    shift = -mean * scale if bias is None else as_constant(bias) - mean * scale
-    value = run.value(x) or Value()
+    value = run.value(x)
+    if value is None:
+        return uncovered(run, call)
     if value.foldable is not None:
-        return _folded(run, call, x, value.foldable, scale, shift)
+        return _folded(run, call, x, value.foldable)
     record, rule = call.record, call.record.rule
     data = run.tap(record, x)
     if isinstance(rule, PointwiseRule):
@@ -155,14 +156,14 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
 
         z = Pointwise.apply(data, compute, rule, None, False, *run.slots(record, rule.kinds, data))
         return Outcome(z, Value(slot=value.slot))
-    z = _affine(run, call, x, data, shift)
+    z = _affine(run, call, x, data)
     if isinstance(rule, ArrivingRule):
         z = run.arriving(record, z, rule)
     return Outcome(z, Value(slot=value.slot))
 
 
-def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable, scale: Tensor, shift: Tensor) -> Outcome:
-    """One rule for a linear call and the batch norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
+def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
+    """One rule for a linear call and the norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
     record = call.record
     record.rule, record.entry = above.call.rule, above.call.entry
     record.note, above.call.note = f"with #{above.call.number} folded in", f"folded into #{record.number}"
@@ -170,10 +171,11 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable, scale: Tensor
     if above.plain is not None:
         plain = run.tap(record, above.plain)
         above.call.arrived += record.handed
-        z = _affine(run, call, x, plain, shift)
+        z = _affine(run, call, x, plain)
         assert isinstance(record.rule, ArrivingRule)
         z = run.arriving(record, z, record.rule)
     else:
+        scale, shift = _scale_and_shift(call)
         shape = [1] * above.op.weight.dim()
         shape[above.axis] = -1
         b = shift.view(-1, *[1] * (x.dim() - 2))
@@ -185,15 +187,22 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable, scale: Tensor
     return Outcome(z, Value(linear_above=True))
 
 
-def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor, shift: Tensor) -> Tensor:
+def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor) -> Tensor:
     """The native batch norm of `data` in the place of `x`, with its shift in the ledger."""
-    record, bias = call.record, _norm_arguments(call)[4]
-    leaf = run.offset(record, bias, "shift", held=shift) if bias is not None else None
-    z: Tensor = call.run(lambda t: data if t is x else leaf if t is bias and leaf is not None else as_constant(t))
-    if bias is None:
-        column = shift.view(-1, *[1] * (z.dim() - 2))
-        z = run.constants(record, z, column, "shift", in_place=False)
-    return z
+    z: Tensor = call.run(lambda tensor: data if tensor is x else as_constant(tensor))
+    if not run.books:
+        return z
+    _, shift = _scale_and_shift(call)
+    return run.constants(call.record, z, shift.view(-1, *[1] * (z.dim() - 2)), "shift")
+
+
+def _scale_and_shift(call: TorchCall) -> tuple[Tensor, Tensor]:
+    """Batch norm as `z = scale x + shift`, per channel."""
+    _, mean, var, weight, bias, _, eps = _norm_arguments(call)
+    scale = torch.rsqrt(var + eps)
+    scale = scale if weight is None else scale * as_constant(weight)
+    shift = -mean * scale
+    return scale, shift if bias is None else shift + as_constant(bias)
 
 
 def _norm_arguments(call: TorchCall) -> tuple[Any, Any, Any, Any, Any, bool, float]:

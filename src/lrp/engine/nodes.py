@@ -73,7 +73,11 @@ class Scale(_Node):
 
 
 class Constants(_Node):
-    """Books what constants inside a tensor keep: `sum m c`, where `tensor = data part + c`."""
+    """Books what constants inside a tensor keep: `sum m c`, where `tensor = data part + c` (broadcast).
+
+    For a bias this is one reduction of `m`; asking autograd for the bias's gradient would, on some backends, compute
+    the weight's too.
+    """
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, constant: Tensor, in_place: bool, slot: Tensor) -> Tensor:
@@ -83,7 +87,8 @@ class Constants(_Node):
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         (constant,) = ctx.saved_tensors
-        kept = torch.where(constant == 0, torch.zeros_like(m), m * constant)
+        arrived = m.sum_to_size(constant.shape)
+        kept = torch.where(arrived == 0, torch.zeros_like(arrived), arrived * constant)
         return m, None, None, kept.sum()
 
 

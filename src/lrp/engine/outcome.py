@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 from lrp.engine.calls import OpCall
 from lrp.engine.structure import map_tensors
-from lrp.engine.values import Value
+from lrp.engine.values import Value, as_constant
 from lrp.ops.table import Op
 
-__all__ = ["Outcome", "TorchCall"]
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["Outcome", "TorchCall", "uncovered"]
 
 
 class Outcome(NamedTuple):
@@ -23,7 +26,7 @@ class Outcome(NamedTuple):
     value: Value | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class TorchCall:
     """One torch call in the middle of being carried out.
 
@@ -31,7 +34,8 @@ class TorchCall:
         record: its record.
         op: its line of the table.
         function, args, kwargs: as torch was called.
-        data: the operands that carry data.
+        operands: its tensor operands.
+        data: those of them that carry data.
         written: the tensor it writes into, or None.
     """
 
@@ -40,12 +44,18 @@ class TorchCall:
     function: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    operands: Sequence[Tensor]
     data: Sequence[Tensor]
     written: Tensor | None
 
     def is_data(self, operand: object) -> bool:
         """Whether an operand carries data."""
         return any(operand is tensor for tensor in self.data)
+
+    @property
+    def constants(self) -> bool:
+        """Whether floating constants take part."""
+        return any(tensor.is_floating_point() and not self.is_data(tensor) for tensor in self.operands)
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """An argument by position or by keyword."""
@@ -59,9 +69,21 @@ class TorchCall:
                 args[position] = operand
             else:
                 kwargs[name] = operand
-        return TorchCall(self.record, self.op, self.function, tuple(args), kwargs, self.data, self.written)
+        return TorchCall(
+            *(self.record, self.op, self.function, tuple(args), kwargs, self.operands, self.data, self.written)
+        )
 
     def run(self, change: Callable[[Tensor], Any] = lambda tensor: tensor) -> Any:
         """Call torch with every tensor operand passed through `change`."""
         args = map_tensors(change, list(self.args))
         return self.function(*args, **map_tensors(change, self.kwargs))
+
+
+def uncovered(run: Run, call: TorchCall) -> Outcome:
+    """Run a call without a rule; whether it lies on the way from target to source is known after the forward pass."""
+    call.record.covered = call.op.rule is not None
+
+    def operand(tensor: Tensor) -> Tensor:
+        return tensor if call.is_data(tensor) or tensor is call.written else as_constant(tensor)
+
+    return Outcome(call.run(operand))

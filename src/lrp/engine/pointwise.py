@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.nodes import Pointwise, SoftmaxNode
-from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED
@@ -51,6 +51,8 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     """An elementwise function of one data tensor."""
     record, rule, name = call.record, call.record.rule, _ALIASES.get(call.op.name, call.op.name)
     x = call.data[0]
+    if name in HOMOGENEOUS and x is not call.get(0, "input"):
+        return uncovered(run, call)
     if name == "rrelu" and call.get(3, "training", False):
         raise TrainingModeError(
             "rrelu draws its slopes at random", where=record.name, seen="training=True", cure="model.eval()"
@@ -79,7 +81,8 @@ def handle_glu(run: Run, call: TorchCall) -> Outcome:
     x, dim = call.data[0], call.get(1, "dim", -1)
     signal, gate = run.call(torch.chunk, (x, 2, dim), {})
     call.record.note = "written out"
-    return Outcome(run.call(torch.mul, (signal, run.call(torch.sigmoid, (gate,), {})), {}))
+    product = run.call(torch.mul, (signal, run.call(torch.sigmoid, (gate,), {})), {})
+    return Outcome(product, run.value(product))
 
 
 def handle_softmax(run: Run, call: TorchCall) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ def propagate(
         for probe in (*call.arrived, *call.handed):
             measures.want(probe)
     leaves = [entry.leaf for entry in entries]
-    wanted = [*measures.edges.values(), *leaves]
+    wanted: list[Any] = [*measures.edges.values(), *leaves]
     found = torch.autograd.grad(explained, wanted, seed, retain_graph=retain, allow_unused=True)
     measures.multipliers = dict(zip(measures.edges, found, strict=False))
     rows = _rows(entries, found[len(measures.edges) :])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
 from types import TracebackType
 from typing import Any, Literal
 
@@ -20,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.inplace import shares, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
@@ -34,8 +33,13 @@ __all__ = ["Books", "Run"]
 
 Books = Literal["sinks", "calls", False]
 
-_LEAVES_GRAPH = frozenset({"item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "__index__"})
-_CUTS = frozenset({torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.Tensor.data.__get__})  # type: ignore[attr-defined]
+_TO_PYTHON = frozenset(
+    getattr(torch.Tensor, name)
+    for name in ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "__index__")
+)
+_data: Any = torch.Tensor.data
+_CUTS = frozenset({torch.Tensor.detach, torch.detach, torch.Tensor.detach_, _data.__get__, _data.__set__}) | _TO_PYTHON
+"""Calls whose result no longer knows where it came from."""
 
 
 class Run(TorchFunctionMode):
@@ -111,7 +115,7 @@ class Run(TorchFunctionMode):
             leaf = leaf.requires_grad_()
             data = leaf.clone()
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
-            probe = Probe(edge_of(leaf), self._shelf.hold(leaf.clone()))
+            probe = Probe(edge_of(leaf), self._shelf.hold(leaf))
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
@@ -119,17 +123,15 @@ class Run(TorchFunctionMode):
         self.intervals.add(start, None)
         return data
 
-    def offset(self, call: OpCall, constant: Tensor, kind: str = "constant", held: Tensor | None = None) -> Tensor:
-        """An alias of an additive constant whose gradient tells what it keeps; `held` where that is not its own value."""
+    def offset(self, call: OpCall, constant: Tensor) -> Tensor:
+        """An alias of an additive constant; its value times its gradient is what it keeps."""
         known = self._tracker.get(constant)
-        where = call.path
-        if isinstance(known, Detached):
-            kind, where = "detached", known.path
+        kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
         constant = as_constant(constant)
         if not self.books or not constant.is_floating_point():
             return constant
         leaf = constant.detach().requires_grad_()
-        self.entries.append(Entry(call, kind, leaf, self._shelf.hold(constant if held is None else held), where))
+        self.entries.append(Entry(call, kind, leaf, self._shelf.hold(constant), where))
         return leaf
 
     def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
@@ -201,8 +203,8 @@ class Run(TorchFunctionMode):
         call.gradient = False
         return Scale.apply(tensor, share, in_place)  # type: ignore[no-any-return]
 
-    def constants(self, call: OpCall, tensor: Tensor, constant: Tensor, kind: str, in_place: bool) -> Tensor:
-        """Book what constants inside a tensor keep, where they could not be aliased."""
+    def constants(self, call: OpCall, tensor: Tensor, constant: Tensor, kind: str, in_place: bool = False) -> Tensor:
+        """Book what constants inside a tensor keep."""
         if not self.books:
             return tensor
         (slot,) = self.slots(call, (kind,), tensor)
@@ -219,10 +221,10 @@ class Run(TorchFunctionMode):
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out one torch call under its rule."""
         start, record = sequence_number(), None
-        tensors = list(tensors_in((args, list(kwargs.values()))))
+        tensors = tensors_in((args, kwargs))
         try:
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
-            written = _written(func, args, kwargs)
+            written = written_by(func, args, kwargs)
             if written is not None:
                 self._before_write(written)
             if not data or func in _CUTS or not torch.is_grad_enabled():
@@ -230,7 +232,7 @@ class Run(TorchFunctionMode):
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
             record = self._record(op, func, data, args)
             try:
-                return self._on_the_graph(TorchCall(record, op, func, args, kwargs, data, written))
+                return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
             finally:
                 self.intervals.add(start, record)
         except LRPError:
@@ -262,16 +264,11 @@ class Run(TorchFunctionMode):
     def _on_the_graph(self, call: TorchCall) -> Any:
         record, written = call.record, call.written
         above = record.family in ("linear", "conv") or any((self.value(t) or Value()).linear_above for t in call.data)
-        constant_free = not any(
-            t.is_floating_point() and not call.is_data(t) for t in tensors_in((call.args, list(call.kwargs.values())))
-        )
         nonnegative = (
-            call.op.monotone and constant_free and all((self.value(t) or Value()).nonnegative for t in call.data)
+            call.op.monotone and not call.constants and all((self.value(t) or Value()).nonnegative for t in call.data)
         )
         result, value = handlers.handle(self, call)
-        if record.operation in _LEAVES_GRAPH:
-            self.escapes.append(Detached(record.path, f".{record.operation}()"))
-        outputs = list(tensors_in(result))
+        outputs = tensors_in(result)
         if written is not None and not any(output is written for output in outputs):
             outputs.append(written)
         for index, output in enumerate(outputs):
@@ -307,6 +304,9 @@ class Run(TorchFunctionMode):
         """Carry out a call that relevance does not flow through, and remember what it cuts off."""
         if written is not None and func is not torch.Tensor.detach_:
             self._refuse_unseen_write(func, written)
+        if data and func in _TO_PYTHON:
+            self.escapes.append(Detached(self.modules.path, f".{func.__name__}()"))
+            args = map_tensors(as_constant, args)
         result = func(*args, **kwargs)
         lost = next((known for t in tensors if isinstance(known := self._tracker.get(t), Detached)), None)
         if data:
@@ -334,9 +334,9 @@ class Run(TorchFunctionMode):
         """Copy what is held of the memory that is about to change."""
         self._shelf.before_write(written)
         for value in self._tracker.values():
-            if value.foldable is not None and _shares(value.foldable.x, written):
+            if value.foldable is not None and shares(value.foldable.x, written):
                 value.foldable.x = self._copied(value.foldable.x)
-            if value.logit is not None and _shares(value.logit, written):
+            if value.logit is not None and shares(value.logit, written):
                 value.logit = self._copied(value.logit)
 
     def _copied(self, tensor: Tensor) -> Tensor:
@@ -368,45 +368,8 @@ class Run(TorchFunctionMode):
             value = self._tracker.get(tensor)
             if isinstance(value, Value) and value.logit is not None:
                 names.append(value.logit_of)
-                return value.logit
+                logit: Tensor = value.logit
+                return logit
             return tensor
 
         return map_tensors(before, structure), names[0] if names else ""
-
-
-def _shares(tensor: Tensor, other: Tensor) -> bool:
-    return tensor.untyped_storage()._cdata == other.untyped_storage()._cdata
-
-
-def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The tensor that an in-place call writes into, or None."""
-    name = getattr(func, "__name__", "")
-    marked = (name.endswith("_") and not name.endswith("__")) or name in _IN_PLACE or _asks_in_place(func, args, kwargs)
-    target = kwargs.get("out")
-    if target is None and marked:
-        target = args[0] if args else kwargs.get("input")
-    return target if isinstance(target, Tensor) else None
-
-
-def _asks_in_place(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function of `torch.nn.functional` was asked to work in place."""
-    if "inplace" in kwargs:
-        return bool(kwargs["inplace"])
-    position = _inplace_position(func)
-    return position is not None and len(args) > position and bool(args[position])
-
-
-@cache
-def _inplace_position(func: Any) -> int | None:
-    if getattr(func, "__module__", "") != "torch.nn.functional":
-        return None
-    names = list(inspect.signature(func).parameters)
-    return names.index("inplace") if "inplace" in names else None
-
-
-_IN_PLACE = frozenset(
-    {
-        "__setitem__",
-        *(f"__i{op}__" for op in ["add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"]),
-    }
-)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 __all__ = ["describe", "map_tensors", "tensors_in"]
+
+_LEAVES = frozenset({type(None), bool, int, float, str, slice, type(...), torch.dtype, torch.device, torch.Size})
+"""What holds no tensor and is met in every call; looked up first, as this runs for every torch call."""
 
 
 def map_tensors(function: Callable[[Tensor], Any], structure: Any) -> Any:
     """The same structure with `function` applied to every tensor; other leaves stay."""
     if isinstance(structure, Tensor):
         return function(structure)
+    if type(structure) in _LEAVES:
+        return structure
     if isinstance(structure, tuple):
         items = [map_tensors(function, item) for item in structure]
         if type(structure) is tuple:
@@ -41,19 +47,27 @@ def _rebuilt(like: Mapping[Any, Any], mapped: dict[Any, Any]) -> Any:
         return mapped
 
 
-def tensors_in(structure: Any) -> Iterator[Tensor]:
+def tensors_in(structure: Any) -> list[Tensor]:
     """Every tensor of a structure, in order."""
+    found: list[Tensor] = []
+    _collect(structure, found)
+    return found
+
+
+def _collect(structure: Any, found: list[Tensor]) -> None:
     if isinstance(structure, Tensor):
-        yield structure
+        found.append(structure)
+    elif type(structure) in _LEAVES:
+        return
     elif isinstance(structure, (tuple, list)):
         for item in structure:
-            yield from tensors_in(item)
+            _collect(item, found)
     elif isinstance(structure, Mapping):
         for item in structure.values():
-            yield from tensors_in(item)
+            _collect(item, found)
     elif dataclasses.is_dataclass(structure) and not isinstance(structure, type):
         for field in dataclasses.fields(structure):
-            yield from tensors_in(getattr(structure, field.name))
+            _collect(getattr(structure, field.name), found)
 
 
 def describe(structure: Any, indent: str = "") -> str:

@@ -42,9 +42,11 @@ class Value:
 
     def at(self, index: int) -> Value:
         """The facts about one output of a call that has several."""
-        slot = self.slot[index] if isinstance(self.slot, (tuple, list)) else self.slot
-        logit = self.logit[index] if isinstance(self.logit, (tuple, list)) else self.logit
-        return replace(self, slot=slot, logit=logit)
+        several = isinstance(self.slot, (tuple, list)), isinstance(self.logit, (tuple, list))
+        if not any(several):
+            return self
+        slot = self.slot[index] if several[0] else self.slot
+        return replace(self, slot=slot, logit=self.logit[index] if several[1] else self.logit)
 
 
 @dataclass(slots=True)
@@ -112,7 +114,7 @@ class Shelf:
 def storage_of(tensor: Tensor) -> int:
     """What identifies the memory of a tensor; views share it."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):  # sparse and functional tensors have none
         return id(tensor)
 

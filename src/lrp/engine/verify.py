@@ -94,7 +94,7 @@ def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals)
     on_the_way: dict[int, OpCall] = {}
     unseen: list[str] = []
     for node, below in nodes_on_the_way([target.node], leaves):
-        seen, call = intervals.find(node._sequence_nr())  # type: ignore[attr-defined]
+        seen, call = intervals.find(node._sequence_nr())
         if call is not None:
             on_the_way[call.number] = call
         elif not seen and not is_registered_node(node.name()):
@@ -114,8 +114,8 @@ def _unseen(names: list[str]) -> UnseenError:
         "part of the forward pass was not seen, so its rules are not in place",
         where="autograd nodes " + "; ".join(shown),
         seen="TorchScript, a compiled module, another thread, or a torch.autograd.Function of the model's own",
-        cure="use the original Python module; or, where the node's gradient is its LRP rule (it is linear in its data), "
-        'lrp.register("NodeName", rules.Zero())',
+        cure="use the original Python module; or, where the node is linear in its data, so that its gradient is its "
+        'rule, lrp.register("NodeName", rules.Zero())',
     )
 
 

@@ -30,8 +30,11 @@ NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", 
 
 def _over(numerator: Tensor, x: Tensor, limit: Tensor | float) -> Tensor:
     """`numerator / x`, and the limit where `x = 0`."""
-    limit = torch.as_tensor(limit, dtype=x.dtype, device=x.device)
-    return torch.where(x == 0, limit, numerator / torch.where(x == 0, torch.ones_like(x), x))
+    zero = x == 0
+    quotient = numerator / x.masked_fill(zero, 1.0)
+    if isinstance(limit, Tensor):
+        return torch.where(zero, limit, quotient)
+    return quotient.masked_fill(zero, limit) if limit else quotient  # the numerator is 0 where x is
 
 
 def _elu(input: Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
@@ -112,6 +115,11 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    if not isinstance(min, Tensor) and not isinstance(max, Tensor):
+        low, high = -math.inf if min is None else min, math.inf if max is None else max
+        at_zero = 0 if low <= 0 <= high else low if low > 0 else high
+        numerator = input.clamp(min=min, max=max)
+        return _over(numerator - at_zero if at_zero else numerator, input, float(low < 0 < high))
     zero = torch.zeros_like(input)
     inside = zero.clamp(min=min, max=max) == zero
     return _over(input.clamp(min=min, max=max) - zero.clamp(min=min, max=max), input, inside.to(input.dtype))

@@ -106,7 +106,7 @@ def _lines() -> Iterator[Op]:
     yield Op("batch_norm", "norm")
     for name in _DROPOUTS.split():
         yield Op(name, "dropout", monotone=True)
-    for name in (*HOMOGENEOUS, *GATES):
+    for name in (*sorted(HOMOGENEOUS), *GATES):
         yield Op(name, "activation")
     yield Op("glu", "glu")
     for name in ("softmax", "log_softmax", "softmin"):
@@ -119,14 +119,13 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
     for place in (torch, torch.Tensor, F, torch._C._nn):
         if getter:
-            descriptor = vars(place).get(attribute) or getattr(place, attribute, None)
-            if place is torch.Tensor and descriptor is not None:
-                yield getattr(descriptor, getter)
+            if place is torch.Tensor:
+                yield getattr(getattr(place, attribute), getter)
             continue
         for spelling in names:
-            function = getattr(place, spelling, None)
-            if callable(function):
-                yield function
+            found = getattr(place, spelling, None)
+            if callable(found):
+                yield found
 
 
 def _build() -> dict[Any, Op]:
@@ -192,8 +191,8 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
     >>> undo()
     """
     name = function if isinstance(function, str) else getattr(function, "__name__", str(function))
-    family = {Zero: "reshape", Gate: "activation"}.get(type(rule))
-    if family is None or (isinstance(function, str) and family != "reshape"):
+    family = {Zero: "registered", Gate: "activation"}.get(type(rule))
+    if family is None or (isinstance(function, str) and family != "registered"):
         raise CompositeError(
             f"{rule} cannot be registered for {name!r}",
             where="lrp.register",

@@ -155,7 +155,7 @@ class ZPlus(LinearRule):
         total = z_pos + b_pos + small
         q = torch.where(total == 0, torch.zeros_like(m), m * z / total)
         parts = transpose(q)
-        m_x = parts[0] if op.nonnegative else torch.where(x >= 0, *parts)
+        m_x = torch.where(x >= 0, parts[0], parts[-1])
         return m_x, {
             "bias": lambda: q * b_pos,
             "stabiliser": lambda: torch.where(total == 0, m * z, q * small),

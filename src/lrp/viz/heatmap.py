@@ -56,9 +56,10 @@ def overlay(relevance: Any, image: Any, *, percentile: float = PERCENTILE) -> Im
         seen = f"image {grey.shape}, relevance {pixels.shape} (height, width)"
         raise InputError("image and relevance differ in size", where="overlay", seen=seen, cure="resize the image")
     shares, scale = scaled(pixels, percentile)
-    # The square root lets weak relevance show on dark images; it is zero at zero and grows everywhere.
+    # Weak relevance takes the middle of its colours, not their whitish end, which would look like fog on dark images.
+    tint = colors(np.sign(shares) * (0.5 + 0.5 * np.abs(shares)))
     opacity = OPACITY * np.sqrt(np.abs(shares))[..., None]
-    return picture(colors(shares) * opacity + grey[..., None] * (1 - opacity), scale, percentile)
+    return picture(tint * opacity + grey[..., None] * (1 - opacity), scale, percentile)
 
 
 def summed(relevance: Any) -> NDArray[np.float64]:

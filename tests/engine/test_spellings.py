@@ -1,0 +1,90 @@
+"""However a model is written, it is explained alike: in place or not, with modules or functions, by any synonym."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import lrp
+from tests.engine.checks import (
+    PRESETS,
+    Model,
+    assert_balanced,
+    assert_blameless,
+    assert_same_explanation,
+    each_preset,
+    normal,
+)
+from tests.engine.spellings import SPELLINGS, Function
+
+X = normal(3, 8, seed=10)
+STEM, STEM_BIAS = normal(2, 1, 3, seed=11), normal(2, seed=12)
+TAIL, TAIL_BIAS = normal(3, 1, 3, seed=13), normal(3, seed=14)
+
+
+def stem(x: Tensor) -> Tensor:
+    return F.conv1d(x.unsqueeze(1), STEM, STEM_BIAS).flatten(1)
+
+
+def tail(h: Tensor) -> Tensor:
+    return F.conv1d(F.pad(h, (1, 1)).unsqueeze(1), TAIL, TAIL_BIAS).mean(2)
+
+
+def at_the_source(f: Function) -> Model:
+    return lambda x: tail(F.relu(stem(f(x))))
+
+
+def behind_a_convolution(f: Function) -> Model:
+    return lambda x: tail(f(stem(x)))
+
+
+def behind_a_relu(f: Function) -> Model:
+    # what is never negative is known by structure, and rules use it
+    return lambda x: tail(f(F.relu(stem(x))))
+
+
+PLACES = {place.__name__: place for place in (at_the_source, behind_a_convolution, behind_a_relu)}
+each_place = pytest.mark.parametrize("place", PLACES)
+each_spelling = pytest.mark.parametrize("spelling", SPELLINGS)
+
+
+@each_preset
+@each_place
+@each_spelling
+def test_spelling_does_not_matter(spelling: str, place: str, preset: str):
+    if "pool" in spelling and place == "at_the_source":
+        pytest.skip("leaves too little for the convolution")
+    given, clean = SPELLINGS[spelling].given, SPELLINGS[spelling].clean
+    assert_same_explanation(PLACES[place](given), PLACES[place](clean), X, preset)
+
+
+@pytest.mark.parametrize("preset", ["zero", "epsilon_plus_flat"])
+@each_place
+@each_spelling
+def test_no_op_call_is_blamed(spelling: str, place: str, preset: str):
+    if "pool" in spelling and place == "at_the_source":
+        pytest.skip("leaves too little for the convolution")
+    model = PLACES[place](SPELLINGS[spelling].given)
+    plain = lrp.explain(model, X, composite=PRESETS[preset]())
+    calls = lrp.explain(model, X, composite=PRESETS[preset](), ledger="calls")
+    assert_balanced(calls)
+    assert_blameless(calls)
+    assert torch.equal(calls.input, plain.input)
+
+
+@each_preset
+@pytest.mark.parametrize(
+    ("given", "clean"),
+    [
+        (lambda h: torch.clamp(normal(*h.shape), max=h), lambda h: torch.minimum(normal(*h.shape), h)),
+        (lambda h: h.clamp(min=h.flip(1)), lambda h: torch.maximum(h, h.flip(1))),
+    ],
+    ids=["clamp of a constant by data", "clamp of data by data"],
+)
+def test_rare_limits_are_right_or_refused(given: Function, clean: Function, preset: str):
+    with contextlib.suppress(lrp.errors.UncoveredError):
+        assert_same_explanation(behind_a_convolution(given), behind_a_convolution(clean), X, preset)

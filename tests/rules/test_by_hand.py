@@ -1,0 +1,241 @@
+"""Numbers worked out by hand: each test's comments hold the whole calculation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import lrp
+from lrp import on, rules
+from tests.ops.driving import assert_books_balance, drive, kept
+
+
+def tensor(*rows: object) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def close(numbers: object) -> object:
+    """Equal up to rounding."""
+    return pytest.approx(numbers, rel=1e-14, abs=1e-14)
+
+
+# --- one layer in exact fractions -------------------------------------------------------------------------------------
+
+W, B, X = [[3, 4], [5, 6]], [7, 8], [1, 2]
+R = [Fraction(1, 3), Fraction(2, 3)]
+
+
+def in_fractions(bias_in_denominator: bool) -> list[Fraction]:
+    """`R_i = sum_j x_i w_ji / z_j R_j`, Bach et al. 2015, with row j of W belonging to output j."""
+    totals = [sum(w * x for w, x in zip(row, X, strict=True)) for row in W]
+    z = [total + b * bias_in_denominator for total, b in zip(totals, B, strict=True)]
+    return [sum(Fraction(X[i] * W[j][i], z[j]) * R[j] for j in range(2)) for i in range(2)]
+
+
+def test_the_fractions_are_lrp_0_with_the_bias_in_the_denominator() -> None:
+    # z = (3 + 8 + 7, 5 + 12 + 8) = (18, 25)
+    # R_1 = 3/18 1/3 + 5/25 2/3 = 1/18 + 2/15 = 17/90
+    # R_2 = 8/18 1/3 + 12/25 2/3 = 4/27 + 8/25 = 316/675
+    assert in_fractions(bias_in_denominator=True) == [Fraction(17, 90), Fraction(316, 675)]
+    # leaving the bias out, z = (11, 17), is another map, which hands on everything
+    assert in_fractions(bias_in_denominator=False) == [Fraction(161, 561), Fraction(400, 561)]
+
+
+@pytest.mark.parametrize("rule", [rules.Zero(), rules.Epsilon(0.0)], ids=str)
+@pytest.mark.parametrize("spelling", ["linear", "matmul and add"])
+def test_exact_fractions(rule: rules.Rule, spelling: str) -> None:
+    w, b = tensor(*W), tensor(*B)
+
+    def layer(x: Tensor) -> Tensor:
+        return F.linear(x, w, b) if spelling == "linear" else x @ w.T + b
+
+    # relevance (1/3, 2/3) at the output (18, 25) is the multiplier (1/54, 2/75)
+    r = drive(layer, tensor(X), tensor([1 / 54, 2 / 75]), [(on.linear, rule)])
+    assert r.explained.tolist() == close([1.0])
+    assert r.input.tolist()[0] == close([17 / 90, 316 / 675])
+    # the biases keep 7/18 1/3 + 8/25 2/3 = 7/54 + 16/75 = 463/1350
+    assert kept(r, "bias", "constant") == close(463 / 1350)
+    assert Fraction(17, 90) + Fraction(316, 675) + Fraction(463, 1350) == 1
+    assert_books_balance(r)
+
+
+def test_exact_fractions_from_relevance_that_arrives() -> None:
+    """The same through a layer above that hands 1/3 and 2/3 of a unit to the two outputs."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, bias=False)).double().eval()
+    with torch.no_grad():
+        model[0].weight.copy_(tensor(*W))
+        model[0].bias.copy_(tensor(*B))
+        model[1].weight.copy_(tensor([1 / 54, 2 / 75]))
+    r = lrp.explain(model, tensor(X), keep="0")
+    assert r["0"].tolist()[0] == close([1 / 3, 2 / 3])
+    assert r.input.tolist()[0] == close([17 / 90, 316 / 675])
+
+
+# --- three neurons ----------------------------------------------------------------------------------------------------
+
+
+def three_neurons() -> nn.Module:
+    """Two hidden ReLU neurons and one output neuron.
+
+    At x = (3, 2):  h1 = 2 3 - 1 2 + 1 = 5,  h2 = -1 3 + 4 2 - 2 = 3,  y = 2 h1 - 1 h2 + 1 = 8.
+    """
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1)).double().eval()
+    with torch.no_grad():
+        model[0].weight.copy_(tensor([2, -1], [-1, 4]))
+        model[0].bias.copy_(tensor(1, -2))
+        model[2].weight.copy_(tensor([2, -1]))
+        model[2].bias.copy_(tensor(1))
+    return model
+
+
+# rule -> relevance of h, of x, and the ledger's rows by (layer, kind)
+Expected = tuple[list[float], list[float], dict[tuple[str, str], float]]
+BY_HAND: dict[rules.Rule, Expected] = {
+    # y = 10 - 3 + 1: h gets (10, -3), the bias 1
+    # 10 of h1 = 6 - 2 + 1 = 5 is (12, -4) and 2 for the bias; -3 of h2 = -3 + 8 - 2 = 3 is (3, -8) and 2
+    rules.Zero(): ([10, -3], [15, -12], {("2", "bias"): 1, ("0", "bias"): 4}),
+    # y: 8 / (8 + 1) for each unit: h gets (80/9, -24/9), the bias 8/9, epsilon 8/9
+    # h1: 80/9 / (5 + 1) = 40/27 a unit: x gets (80/9, -80/27), the bias 40/27, epsilon 40/27
+    # h2: -24/9 / (3 + 1) = -2/3 a unit: x gets (2, -16/3), the bias 4/3, epsilon -2/3
+    rules.Epsilon(1.0): (
+        [80 / 9, -24 / 9],
+        [98 / 9, -224 / 27],
+        {
+            ("2", "bias"): 8 / 9,
+            ("2", "stabiliser"): 8 / 9,
+            ("0", "bias"): 40 / 27 + 4 / 3,
+            ("0", "stabiliser"): 40 / 27 - 2 / 3,
+        },
+    ),
+    # y: the positive parts 10 + 1 and epsilon 1, 8 / 12 a unit: h gets (20/3, 0), the bias 2/3, epsilon 2/3
+    # h1: the positive parts 6 + 1 and epsilon 1, 20/3 / 8 a unit: x gets (5, 0), the bias 5/6, epsilon 5/6
+    # h2 has no relevance to hand on
+    rules.ZPlus(1.0): (
+        [20 / 3, 0],
+        [5, 0],
+        {
+            ("2", "bias"): 2 / 3,
+            ("2", "stabiliser"): 2 / 3,
+            ("0", "bias"): 5 / 6,
+            ("0", "stabiliser"): 5 / 6,
+        },
+    ),
+    # Flat below, LRP-0 above: 10 and -3 over 2 inputs and epsilon 1: each input 10/3 - 3/3, epsilon as much
+    rules.Flat(1.0): ([10, -3], [7 / 3, 7 / 3], {("2", "bias"): 1, ("0", "stabiliser"): 7 / 3}),
+}
+
+
+@pytest.mark.parametrize("level", ["sinks", "calls"])
+@pytest.mark.parametrize("rule", BY_HAND, ids=str)
+def test_three_neurons(rule: rules.Rule, level: str) -> None:
+    hidden, inputs, rows = BY_HAND[rule]
+    entries = [("0", rule)] if isinstance(rule, rules.Flat) else [(on.linear, rule)]
+    r = lrp.explain(three_neurons(), tensor([3, 2]), composite=lrp.Composite(entries), keep="1", ledger=level)
+    assert r.explained.tolist() == [8]
+    assert r["1"].tolist()[0] == close(hidden)
+    assert r.input.tolist()[0] == close(inputs)
+    assert {(row.where, row.kind): float(row.amount) for row in r.ledger.rows} == close(rows)
+    assert sum(inputs) + sum(rows.values()) == close(8)
+    assert_books_balance(r)
+
+
+def test_zplus_where_nothing_is_positive_keeps_all() -> None:
+    # z = -1 2 + 3 -1 - 4 = -9 has no positive part; z+ = 0, so all of R = -9 stays with the stabiliser
+    for epsilon in (0.0, 1e-6, 1.0):
+        layer = lambda x: F.linear(x, tensor([-1, 3]), tensor(-4))  # noqa: E731
+        r = drive(layer, tensor([2, -1]), tensor([1]), [(on.linear, rules.ZPlus(epsilon))])
+        assert r.input.tolist() == [[0, 0]]
+        assert kept(r, "stabiliser") == close(-9)
+        assert kept(r, "bias") == 0
+
+
+def test_epsilon_takes_the_sign_of_the_output() -> None:
+    # z = 1 - 3 = -2, st(z) = -2 - 0.5: R = -2 goes as 1 / -2.5 and -3 / -2.5 of it, epsilon keeps -0.5 / -2.5
+    r = drive(lambda x: F.linear(x, tensor([1, -1])), tensor([1, 3]), tensor([1]), [(on.linear, rules.Epsilon(0.5))])
+    assert r.input.tolist()[0] == close([0.8, -2.4])
+    assert kept(r, "stabiliser") == close(-0.4)
+    # z = 1 - 1 = 0 has no relevance to hand on, and sign(0) = +1 keeps the division finite
+    r = drive(lambda x: F.linear(x, tensor([1, -1])), tensor([1, 1]), tensor([1]), [(on.linear, rules.Epsilon(0.5))])
+    assert r.input.tolist() == [[0, 0]]
+
+
+# --- sums and products ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", [rules.Zero(), rules.Epsilon(0.0)], ids=str)
+def test_negative_evidence_stays_negative(rule: rules.Rule) -> None:
+    # 3 + (-1) = 2 shares R = 1 as 3/2 and -1/2; by absolute values it would be 3/4 and 1/4
+    r = drive(torch.add, (tensor(3), tensor(-1)), tensor(0.5), [(on.sum, rule)])
+    assert [each.tolist() for each in r.input] == [[1.5], [-0.5]]
+
+
+def test_a_product_is_halved() -> None:
+    # 2 3 = 6: 3 each
+    r = drive(torch.mul, (tensor(2), tensor(3)), tensor(1))
+    assert [each.tolist() for each in r.input] == [[3], [3]]
+
+
+NESTED: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "(a b) c": lambda a, b, c: (a * b) * c,
+    "a (b c)": lambda a, b, c: a * (b * c),
+    "in place": lambda a, b, c: (a * b).mul_(c),
+}
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations((2, 3, 4))], ids=str)
+@pytest.mark.parametrize("nesting", NESTED)
+def test_a_product_of_three_gives_thirds_in_any_order(nesting: str, order: tuple[int, int, int]) -> None:
+    # 2 3 4 = 24: 8 each
+    r = drive(NESTED[nesting], tuple(tensor(each) for each in order), tensor(1), ledger="calls")
+    assert [each.tolist() for each in r.input] == [close([8]), close([8]), close([8])]
+    assert_books_balance(r)
+
+
+def test_a_factor_that_occurs_twice_counts_twice() -> None:
+    # 3 3 = 9: the two halves add up to 9, where the gradient would give 18
+    assert drive(lambda x: x * x, tensor(3), tensor(1)).input.tolist() == [9]
+    # 3 3 2 = 18: two thirds and one third
+    r = drive(lambda x, y: x * x * y, (tensor(3), tensor(2)), tensor(1))
+    assert [each.tolist() for each in r.input] == [close([12]), close([6])]
+    # the count survives scaling, slicing and division by a constant: (5 3 3 / 2) 2 = 45
+    r = drive(lambda x, y: (5 * (x * x).view(1, 1)[0] / 2) * y, (tensor(3), tensor(2)), tensor(1))
+    assert [each.tolist() for each in r.input] == [close([30]), close([15])]
+
+
+# --- activations and softmax ------------------------------------------------------------------------------------------
+
+
+def test_gate_and_pass() -> None:
+    # sigmoid(ln 3) = 3/4: Gate hands on 3/4 - sigmoid(0) = 1/4 and keeps 1/2, Pass hands on all
+    x = tensor(math.log(3))
+    r = drive(torch.sigmoid, x, tensor(1), [(on.activation, rules.Gate())])
+    assert (r.input.tolist(), kept(r, "shift")) == (close([1 / 4]), close(1 / 2))
+    r = drive(torch.sigmoid, x, tensor(1), [(on.activation, rules.Pass())])
+    assert (r.input.tolist(), kept(r, "shift")) == (close([3 / 4]), close(0))
+    # an input of zero can carry nothing: both keep sigmoid(0)
+    for rule in (rules.Gate(), rules.Pass()):
+        r = drive(torch.sigmoid, tensor(0), tensor(1), [(on.activation, rule)])
+        assert (r.input.tolist(), kept(r, "shift")) == ([0], close(1 / 2))
+    # silu(ln 3) = 3/4 ln 3 and silu(0) = 0: all is handed on
+    assert drive(F.silu, x, tensor(1)).input.tolist() == close([3 / 4 * math.log(3)])
+
+
+def test_softmax() -> None:
+    # softmax(0, ln 3) = (1/4, 3/4); R_z = (0, 3/4) where only the second output counts
+    # R_x = x (R_z - s sum R_z) = (0, ln 3 (3/4 - 3/4 3/4)) = (0, 3/16 ln 3); the rest stays as softmax
+    logs = math.log(3)
+    r = drive(lambda x: torch.softmax(x, 1), tensor([0, logs]), tensor([0, 1]))
+    assert r.input.tolist()[0] == close([0, 3 / 16 * logs])
+    assert kept(r, "softmax") == close(3 / 4 - 3 / 16 * logs)
+    assert_books_balance(r)
+    # log softmax = (-ln 4, ln 3/4); m = (0, 1): m_x = m - p sum m = (-1/4, 1/4), R_x = (0, 1/4 ln 3)
+    r = drive(lambda x: torch.log_softmax(x, 1), tensor([0, logs]), tensor([0, 1]))
+    assert r.input.tolist()[0] == close([0, logs / 4])
+    assert kept(r, "softmax") == close(math.log(3 / 4) - logs / 4)
