@@ -120,7 +120,7 @@ class Explainer:
         if self._module is not None:
             refuse_training(self._module)
         given = Inputs(inputs, self.sources)
-        with _unchanged(self._module):
+        with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)
             return finish(forward, self._again(given, chosen))
 
@@ -128,7 +128,7 @@ class Explainer:
         """The same forward pass once more, for books by sample."""
 
         def again() -> Forward:
-            with _unchanged(self._module):
+            with torch.inference_mode(False), _unchanged(self._module):
                 return self._forward(given, target)
 
         return again

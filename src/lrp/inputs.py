@@ -47,7 +47,8 @@ class Inputs:
         """Arguments for the model, with every source tracked by the run."""
         wanted = {id(tensor) for tensor in self._wanted.values()}
         self.structure = map_tensors(lambda t: t if id(t) in wanted else None, self.given)
-        tracked = map_tensors(lambda t: run.source(t) if id(t) in wanted else t, self.given)
+        # copies, so that a model that writes into its inputs leaves the user's alone
+        tracked = map_tensors(lambda t: run.source(t) if id(t) in wanted else t.clone(), self.given)
         if isinstance(tracked, Mapping):
             return (), dict(tracked)
         return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}

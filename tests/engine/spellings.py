@@ -182,7 +182,9 @@ IN_PLACE = [
 """In place, and out of place."""
 
 SAME = [
-    Spelling("view, permute, reshape", lambda h: h.view(len(h), 1, 1, -1).permute(0, 2, 3, 1).reshape(len(h), -1), _same),
+    Spelling(
+        "view, permute, reshape", lambda h: h.view(len(h), 1, 1, -1).permute(0, 2, 3, 1).reshape(len(h), -1), _same
+    ),
     Spelling("view(N, 1, M)", lambda h: h.view(len(h), 1, h.shape[1]).squeeze(1), _same),
     Spelling("expand", lambda h: h[:, None].expand(len(h), 1, -1)[:, 0], _same),
     Spelling("chunk, cat", lambda h: torch.cat(h.chunk(2, 1), 1), _same),
@@ -194,7 +196,7 @@ SAME = [
     Spelling("gather", lambda h: h.gather(1, torch.arange(h.shape[1]).expand_as(h)), _same),
     Spelling("narrow", lambda h: torch.cat([h.narrow(1, 0, 2), h.narrow(1, 2, h.shape[1] - 2)], 1), _same),
     Spelling("T, T", lambda h: h.T.T, _same),
-    Spelling("-(-h)", lambda h: -(-h), _same),
+    Spelling("-(-h)", lambda h: torch.neg(-h), _same),
     Spelling("dropout in eval", lambda h: F.dropout(h, 0.5, False), _same),
 ]
 """What leaves the tensor as it is."""
@@ -221,7 +223,9 @@ SUMS = [
 """Sums, scales and shifts."""
 
 LIMITS = [
-    Spelling("maximum, by keyword", lambda h: torch.maximum(h, other=_constant(h)), lambda h: torch.maximum(h, _constant(h))),
+    Spelling(
+        "maximum, by keyword", lambda h: torch.maximum(h, other=_constant(h)), lambda h: torch.maximum(h, _constant(h))
+    ),
     Spelling("clamp(min=0)", lambda h: h.clamp(min=0), F.relu),
     Spelling("maximum with zeros", lambda h: torch.maximum(torch.zeros_like(h), h), F.relu),
     Spelling("clamp(min=c)", lambda h: h.clamp(min=_constant(h)), lambda h: torch.maximum(h, _constant(h))),

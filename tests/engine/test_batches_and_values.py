@@ -36,9 +36,9 @@ def test_output_and_batch(network: str, preset: str):
     assert_same(whole.input, torch.cat([single.input for single in singles]))
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("preset", ["zero", "epsilon_plus_flat"])
-@each_network
+@pytest.mark.parametrize("network", ["mlp", "conv1d_net", "vgg_bn", "depthwise_net", "residual_functional"])
 def test_output_is_bit_equal_in_every_dtype(network: str, preset: str, dtype: torch.dtype):
     case = CASES[network]
     model, x = case.build().to(dtype), case.inputs()[:1].to(dtype)
@@ -46,7 +46,7 @@ def test_output_is_bit_equal_in_every_dtype(network: str, preset: str, dtype: to
         outside = model(x)
     r = lrp.explain(model, x, composite=PRESETS[preset](), ledger=False)
     assert torch.equal(r.output, outside)
-    assert r.input.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert r.input.dtype == torch.float32
 
 
 OPERATIONS: dict[str, Callable[[Tensor], Tensor]] = {

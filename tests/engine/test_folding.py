@@ -79,11 +79,19 @@ def test_folded_equals_merged_by_hand(spelling: str, preset: str):
     assert_same_explanation(lambda x: end(given(x)), lambda x: end(clean(x)), X, preset)
 
 
+def _conv2d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv2d(x, weight, bias, 2, 1, 1, 2)
+
+
+def _conv3d(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.conv3d(x, weight, bias, dilation=2)
+
+
 LAYERS = {
     "linear": (nn.Linear(5, 4), nn.BatchNorm1d(4), F.linear, (3, 5)),
-    "conv2d": (nn.Conv2d(2, 4, 3, 2, 1, groups=2), nn.BatchNorm2d(4), lambda x, w, b: F.conv2d(x, w, b, 2, 1, 1, 2), (2, 2, 5, 6)),
-    "conv3d": (nn.Conv3d(2, 4, 2, dilation=2), nn.BatchNorm3d(4), lambda x, w, b: F.conv3d(x, w, b, dilation=2), (2, 2, 4, 3, 3)),
-}  # fmt: skip
+    "conv2d": (nn.Conv2d(2, 4, 3, 2, 1, groups=2), nn.BatchNorm2d(4), _conv2d, (2, 2, 5, 6)),
+    "conv3d": (nn.Conv3d(2, 4, 2, dilation=2), nn.BatchNorm3d(4), _conv3d, (2, 2, 4, 3, 3)),
+}
 
 
 @each_preset

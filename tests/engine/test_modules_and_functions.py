@@ -178,7 +178,5 @@ def test_weight_norm_equals_the_plain_weight():
     weight = normed.weight.detach()
     for preset in PRESETS:
         given = lrp.explain(lambda x: LAST(F.relu(normed(x))), X, composite=PRESETS[preset]())
-        clean = lrp.explain(
-            lambda x: LAST(F.relu(F.linear(x, weight, normed.bias))), X, composite=PRESETS[preset]()
-        )
+        clean = lrp.explain(lambda x: LAST(F.relu(F.linear(x, weight, normed.bias))), X, composite=PRESETS[preset]())
         assert_same(given.input, clean.input)

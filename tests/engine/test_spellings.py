@@ -69,11 +69,9 @@ def test_no_op_call_is_blamed(spelling: str, place: str, preset: str):
     if "pool" in spelling and place == "at_the_source":
         pytest.skip("leaves too little for the convolution")
     model = PLACES[place](SPELLINGS[spelling].given)
-    plain = lrp.explain(model, X, composite=PRESETS[preset]())
     calls = lrp.explain(model, X, composite=PRESETS[preset](), ledger="calls")
     assert_balanced(calls)
     assert_blameless(calls)
-    assert torch.equal(calls.input, plain.input)
 
 
 @each_preset

@@ -209,6 +209,30 @@ def test_a_factor_that_occurs_twice_counts_twice() -> None:
     assert [each.tolist() for each in r.input] == [close([30]), close([15])]
 
 
+COUNTS: dict[str, tuple[Callable[[Tensor, Tensor, Tensor], Tensor], list[float]]] = {
+    # 4 relu(2 3) = 24: an activation starts anew, so c gets 12 and a and b share 12
+    "relu(a b) c": (lambda a, b, c: torch.relu(a * b) * c, [6, 6, 12]),
+    # 4 (2 3 + 1) = 28: a shift starts anew, c gets 14; of the other 14 the constant keeps 14/7
+    "(a b + 1) c": (lambda a, b, c: (a * b + 1) * c, [6, 6, 14]),
+    # 3 (2 3 + 2 4) = 42: two counts of two make three, b gets 14; of 28, 12 are of a b and 16 of a c
+    "(a b + a c) b": (lambda a, b, c: (a * b + a * c) * b, [14, 20, 8]),
+    # 3 (2 3 + 4) = 30: unequal counts start anew, b gets 15; of the other 15, 9 are of a b and 6 of c
+    "(a b + c) b": (lambda a, b, c: (a * b + c) * b, [4.5, 19.5, 6]),
+    # 4 (2 3) / 3 = 8: a denominator of data is a constant, and the count of three stays
+    "a b / b c": (lambda a, b, c: a * b / b.clone() * c, [8 / 3, 8 / 3, 8 / 3]),
+    # 4 2 3 = 24, through cat, slicing, mean and a cast: thirds
+    "mean(cat(a b)) c": (lambda a, b, c: torch.cat([a * b, b * a])[:1].mean(0, keepdim=True).double() * c, [8, 8, 8]),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_what_the_count_of_factors_survives(name: str) -> None:
+    function, expected = COUNTS[name]
+    r = drive(function, (tensor(2), tensor(3), tensor(4)), tensor(1), ledger="calls")
+    assert [float(each) for each in r.input] == close(expected)
+    assert_books_balance(r)
+
+
 # --- activations and softmax ------------------------------------------------------------------------------------------
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lrp import on, rules
 from tests.cases.linear_calls import LINEAR_CALLS, LinearCall
@@ -87,3 +89,68 @@ def test_op_calls_lose_nothing(name: str, rule: rules.Rule) -> None:
     assert_same_map(calls.input, sinks.input)
     assert len(calls.ledger.lost) >= 1
     assert_books_balance(calls)
+
+
+def minus_one_in_place(x: Tensor) -> Tensor:
+    h = x.relu()
+    h += -1
+    return h
+
+
+def part_set(x: Tensor) -> Tensor:
+    h = x.relu()
+    h[:, 2] = -1
+    return h
+
+
+def view_changed(x: Tensor) -> Tensor:
+    h = x.relu()
+    h[:, 1:].sub_(1)
+    return h
+
+
+def changed_behind_a_view(x: Tensor) -> Tensor:
+    h = x.relu()
+    view = h.view_as(h)
+    h.mul_(-1)
+    return view
+
+
+# Affine in `relu(x)`, and negative in places.
+NOT_NONNEGATIVE: dict[str, Callable[[Tensor], Tensor]] = {
+    "minus-number": lambda x: x.relu() - 1,
+    "plus-negative-number": lambda x: x.relu() + (-1),
+    "plus-negative-number-keyword": lambda x: torch.add(x.relu(), other=-1),
+    "plus-negative-number-times": lambda x: x.relu().add(1, alpha=-2),
+    "+=-1": minus_one_in_place,
+    "minus-constant": lambda x: x.relu() - 0.5 * torch.ones_like(x),
+    "plus-constant": lambda x: torch.full_like(x, -1.0) + x.relu(),
+    "number-minus": lambda x: 1 - x.relu(),
+    "sub": lambda x: x.relu() - x.flip(1).relu(),
+    "add-alpha": lambda x: torch.add(x.relu(), x.flip(1).relu(), alpha=-1),
+    "neg": lambda x: -x.relu(),
+    "times-number": lambda x: -2 * x.relu(),
+    "divided": lambda x: x.relu() / -2.0,
+    "pad-value": lambda x: F.pad(x.relu()[:, 1:], (1, 0), value=-1.0),
+    "pad-constant": lambda x: torch.cat([torch.full_like(x[:, :1], -1.0), x.relu()[:, 1:]], 1),
+    "masked_fill": lambda x: x.relu().masked_fill(torch.arange(5) == 2, -1.0),
+    "where-number": lambda x: torch.where(torch.arange(5) == 2, -1.0, x.relu()),
+    "setitem": part_set,
+    "view-changed": view_changed,
+    "changed-behind-a-view": changed_behind_a_view,
+}
+
+
+@pytest.mark.parametrize("name", NOT_NONNEGATIVE)
+def test_what_is_negative_again_is_not_taken_for_nonnegative(name: str) -> None:
+    case, before, rule = LINEAR_CALLS["linear"], NOT_NONNEGATIVE[name], rules.ZPlus(0.1)
+    h = before(case.x)
+    assert h.min() < 0
+    m = multiplier_for(run(case, h))
+    truth = share("ZPlus", 0.1, dense("linear"), h, m)
+    ours = drive(lambda x: run(case, before(x)), case.x, m, [(on.linear, rule)], ledger="calls")
+    # what the linear call hands on is divided between the data and the constants before it
+    assert float(ours.input.sum()) + kept(ours, "constant") == pytest.approx(float(truth.relevance.sum()), rel=1e-12)
+    assert kept(ours, "bias") == pytest.approx(truth.bias, rel=1e-12)
+    assert kept(ours, "stabiliser") == pytest.approx(truth.stabiliser, rel=1e-12)
+    assert_books_balance(ours)

@@ -23,13 +23,13 @@ class Probe:
 
     Args:
         edge: where the multiplier arrives.
-        held: the value there; relevance is value times multiplier.
+        held: the value there; relevance is value times multiplier. None: what arrives is relevance (a slot).
         slot: where input rules deliver relevance beside it.
         also: the outputs of batch norms that the call which made this value was folded into.
     """
 
     edge: GradientEdge
-    held: Held
+    held: Held | None
     slot: GradientEdge | None = None
     also: list[Probe] = field(default_factory=list)
 

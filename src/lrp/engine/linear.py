@@ -12,10 +12,11 @@ from torch import Tensor
 from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.product import handle_product
 from lrp.engine.values import Value, as_constant
 from lrp.errors import CompositeError, TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
-from lrp.rules.pointwise import PointwiseRule
+from lrp.rules.pointwise import PointwiseRule, Uniform
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -36,7 +37,7 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
         return call.replace([(0, "input", data), (1, "weight", w), (2, "bias", None)]).run()  # type: ignore[no-any-return]
 
     op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
-    axis = 0 if weight.dim() > 1 and (spatial or x.dim() == 2) else None
+    axis = 0 if x.dim() == weight.dim() > 1 else None
 
     def native(data: Tensor, b: Tensor | None) -> Tensor:
         return call.replace([(0, "input", data), (1, "weight", weight), (2, "bias", b)]).run()  # type: ignore[no-any-return]
@@ -81,7 +82,7 @@ def _under_rule(
     foldable = Foldable(record, x, op, axis) if axis is not None else None
     if isinstance(rule, (LinearRule, InputRule)):
         constant_bias = None if bias is None else as_constant(bias)
-        z = _ruled(run, call, data, op, lambda: native(x.detach(), constant_bias))
+        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias))
         return Outcome(z, Value(linear_above=True, foldable=foldable))
     z = native(data, None if bias is None else as_constant(bias))
     if op.bias is not None:
@@ -94,12 +95,12 @@ def _under_rule(
     return Outcome(z, Value(linear_above=True))
 
 
-def _ruled(run: Run, call: TorchCall, x: Tensor, op: LinearOp, compute: Callable[[], Tensor]) -> Tensor:
-    """A node that carries out a rule of linear operations."""
+def _ruled(run: Run, call: TorchCall, x: Tensor, data: Tensor, op: LinearOp, compute: Callable[[], Tensor]) -> Tensor:
+    """A node that carries out a rule of linear operations on `x`, whose alias `data` is what it reads."""
     record, rule = call.record, call.record.rule
     record.gradient = False
     if isinstance(rule, LinearRule):
-        return LinearNode.apply(x, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+        return LinearNode.apply(data, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
     assert isinstance(rule, InputRule)
     value = run.value(x)
     if value is None or value.slot is None:
@@ -109,7 +110,8 @@ def _ruled(run: Run, call: TorchCall, x: Tensor, op: LinearOp, compute: Callable
             seen="an op call whose input carries relevance of its own",
             cure="(on.first & on.conv, rules.Flat())",
         )
-    return InputNode.apply(x, value.slot, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+    slot = run.tap_slot(call, value.slot)
+    return InputNode.apply(data, slot, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
 
 
 def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
@@ -120,11 +122,8 @@ def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> 
         column = run.call(torch.Tensor.view, (bias, (-1, *[1] * spatial)), {}) if spatial else bias
         z = run.call(torch.add, (product, column), {})
         return Outcome(z, run.value(z))
-    record = call.record
-    record.family = "product"
-    share = 1.0 if len(call.data) == 1 else 0.5
-    z = call.run(lambda tensor: run.tap(record, tensor) if call.is_data(tensor) else as_constant(tensor))
-    return Outcome(run.scale(record, z, share), Value(linear_above=True, factors=len(call.data)))
+    call.record.rule, call.record.entry = Uniform(), "(made weights)"
+    return handle_product(run, call)
 
 
 def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
@@ -148,18 +147,19 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
         return _folded(run, call, x, value.foldable)
     record, rule = call.record, call.record.rule
     data = run.tap(record, x)
+    slot = None if value.slot is None else run.tap_slot(call, value.slot)
     if isinstance(rule, PointwiseRule):
         record.gradient = False
 
         def compute() -> Tensor:
-            return call.run(lambda tensor: as_constant(tensor))  # type: ignore[no-any-return]
+            return call.run(as_constant)  # type: ignore[no-any-return]
 
         z = Pointwise.apply(data, compute, rule, None, False, *run.slots(record, rule.kinds, data))
-        return Outcome(z, Value(slot=value.slot))
+        return Outcome(z, Value(slot=slot))
     z = _affine(run, call, x, data)
     if isinstance(rule, ArrivingRule):
         z = run.arriving(record, z, rule)
-    return Outcome(z, Value(slot=value.slot))
+    return Outcome(z, Value(slot=slot))
 
 
 def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
@@ -182,7 +182,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
         op = LinearOp(above.op.apply, above.op.weight * scale.view(shape), b, above.op.nonnegative)
         data = run.tap(record, above.x)
-        z = _ruled(run, call, data, op, lambda: call.run(lambda t: as_constant(t)))
+        z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant))
     above.outputs.append(run.measure(z))
     return Outcome(z, Value(linear_above=True))
 

@@ -8,6 +8,7 @@ No node returns a view of its input: autograd forbids writing into a view made i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,17 @@ from lrp.rules.base import Kept
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
 
-__all__ = ["Arriving", "Constants", "Identity", "InputNode", "LinearNode", "Pointwise", "Scale", "SoftmaxNode"]
+__all__ = [
+    "Arriving",
+    "Constants",
+    "Identity",
+    "InputNode",
+    "LinearNode",
+    "Pointwise",
+    "Scale",
+    "SoftmaxNode",
+    "Valued",
+]
 
 
 def _pay(ctx: Any, kinds: Sequence[str], kept: Kept, slots_from: int) -> list[Tensor | None]:
@@ -33,6 +44,17 @@ def _same(ctx: Any, tensor: Tensor, in_place: bool) -> Tensor:
         ctx.mark_dirty(tensor)
         return tensor
     return tensor.detach()
+
+
+def _save(ctx: Any, x: Tensor, z: Tensor, op: LinearOp) -> None:
+    """Save what a rule of linear operations reads; weights too, as a model may overwrite them between two uses."""
+    ctx.op = op
+    ctx.save_for_backward(x, z, op.weight, *(() if op.bias is None else (op.bias,)))
+
+
+def _saved(ctx: Any) -> tuple[Tensor, Tensor, LinearOp]:
+    x, z, weight, *bias = ctx.saved_tensors
+    return x, z, replace(ctx.op, weight=weight, bias=bias[0] if bias else None)
 
 
 class _Node(torch.autograd.Function):
@@ -53,6 +75,18 @@ class Identity(_Node):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, in_place: bool) -> Tensor:
         return _same(ctx, tensor, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        return m, None
+
+
+class Valued(_Node):
+    """Hands on the multiplier unchanged, with the value of a fused function in the place of the written-out one."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
@@ -147,15 +181,15 @@ class LinearNode(_Node):
     def forward(
         ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: LinearRule, op: LinearOp, *slots: Tensor | None
     ) -> Tensor:
-        ctx.rule, ctx.op = rule, op
+        ctx.rule = rule
         z = compute()
-        ctx.save_for_backward(x, z)
+        _save(ctx, x, z, op)
         return z
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
-        x, z = ctx.saved_tensors
-        m_x, kept = ctx.rule.propagate(ctx.op, x, z, m)
+        x, z, op = _saved(ctx)
+        m_x, kept = ctx.rule.propagate(op, x, z, m)
         return m_x, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 4)
 
 
@@ -175,15 +209,15 @@ class InputNode(_Node):
         op: LinearOp,
         *slots: Tensor | None,
     ) -> Tensor:
-        ctx.rule, ctx.op = rule, op
+        ctx.rule = rule
         z = compute()
-        ctx.save_for_backward(x, z)
+        _save(ctx, x, z, op)
         return z
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
-        x, z = ctx.saved_tensors
-        relevance_in, kept = ctx.rule.distribute(ctx.op, x, z * m)
+        x, z, op = _saved(ctx)
+        relevance_in, kept = ctx.rule.distribute(op, x, z * m)
         return None, relevance_in, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lrp.engine.nodes import Pointwise, SoftmaxNode
+from lrp.engine.nodes import Pointwise, SoftmaxNode, Valued
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
@@ -67,6 +67,8 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     record.gradient = False
     others = [as_constant(a) if isinstance(a, Tensor) else a for a in call.args if a is not x]
     kwargs = {k: as_constant(a) if isinstance(a, Tensor) else a for k, a in call.kwargs.items() if a is not x}
+    if name in ("maximum", "minimum"):  # of two operands in either order, by position or by keyword
+        others, kwargs = [*others, *kwargs.values()], {}
     activation = ActivationCall(call.function, GATES.get(name), tuple(others), kwargs)
     slots = run.slots(record, rule.kinds, x) if name in SHIFTED or name not in GATES else (None,) * len(rule.kinds)
 
@@ -82,7 +84,9 @@ def handle_glu(run: Run, call: TorchCall) -> Outcome:
     signal, gate = run.call(torch.chunk, (x, 2, dim), {})
     call.record.note = "written out"
     product = run.call(torch.mul, (signal, run.call(torch.sigmoid, (gate,), {})), {})
-    return Outcome(product, run.value(product))
+    # in low precision the fused function rounds once, the product of two results twice
+    z = Valued.apply(product, lambda: call.run(as_constant))
+    return Outcome(z, run.value(product))
 
 
 def handle_softmax(run: Run, call: TorchCall) -> Outcome:
@@ -96,7 +100,7 @@ def handle_softmax(run: Run, call: TorchCall) -> Outcome:
     data = run.tap(record, x)
 
     def compute() -> Tensor:
-        return call.run(lambda tensor: as_constant(tensor))  # type: ignore[no-any-return]
+        return call.run(as_constant)  # type: ignore[no-any-return]
 
     dim = call.get(1, "dim")
     if dim is None:

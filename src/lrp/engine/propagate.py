@@ -105,7 +105,9 @@ class _Measures:
     def relevance(self, probe: Probe) -> Tensor | None:
         """`value * multiplier`, plus what input rules deliver there; None off the way."""
         multiplier = self.multipliers.get(_key(probe.edge))
-        parts = [] if multiplier is None else [relevance(probe.held.value, multiplier)]
+        parts = []
+        if multiplier is not None:
+            parts.append(wide(multiplier) if probe.held is None else relevance(probe.held.value, multiplier))
         delivered = None if probe.slot is None else self.multipliers.get(_key(probe.slot))
         parts += [] if delivered is None else [wide(delivered)]
         parts += [part for other in probe.also if (part := self.relevance(other)) is not None]

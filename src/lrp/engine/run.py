@@ -22,6 +22,7 @@ from lrp.engine.inplace import shares, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
+from lrp.engine.segments import slot_of_base, strided_like
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, reaches, sequence_number
@@ -159,8 +160,9 @@ class Run(TorchFunctionMode):
             return value
         return None
 
-    def put(self, tensor: Tensor, value: Value) -> None:
-        self._tracker.put(tensor, value)
+    def known(self, tensor: Tensor) -> Value | Detached | None:
+        """What the tracker knows of a tensor, without looking for more."""
+        return self._tracker.get(tensor)
 
     def measure(self, tensor: Tensor) -> Probe:
         """A place to measure the relevance of a tensor that carries data."""
@@ -181,14 +183,28 @@ class Run(TorchFunctionMode):
         """At ledger level "calls": the operand as an alias of its own, so that what this call hands on is measured."""
         if self.books != "calls":
             return tensor
-        value = self.value(tensor) or Value()
-        tapped: Tensor = Identity.apply(tensor, in_place)
-        slot = None if value.slot is None else Identity.apply(value.slot, False)
-        self._tracker.put(tapped, replace(value, slot=slot, foldable=None))
-        probe = self.measure(tapped)
         if in_place:
-            probe.held = self._shelf.hold(tapped.detach().clone())
-        call.handed.append(probe)
+            whole = self._whole(tensor, tensor)
+            probe = self.measure(Identity.apply(whole, True))
+            probe.held, probe.slot = self._shelf.hold(whole.detach().clone()), None
+            call.handed.append(probe)
+            return tensor
+        tapped: Tensor = Identity.apply(tensor, False)
+        self._tracker.put(tapped, replace(self.value(tensor) or Value(), slot=None, foldable=None))
+        call.handed.append(self.measure(tapped))
+        return tapped
+
+    @staticmethod
+    def _whole(tensor: Tensor, written: Tensor | None) -> Tensor:
+        """A write through a view is measured at the whole tensor, where autograd keeps its history."""
+        return tensor if tensor is not written or tensor._base is None else tensor._base
+
+    def tap_slot(self, call: TorchCall, slot: Tensor) -> Tensor:
+        """The same for what input rules deliver: the slot as an alias of its own."""
+        if self.books != "calls" or call.op.view:
+            return slot
+        tapped: Tensor = Identity.apply(slot, False)
+        call.record.handed.append(Probe(edge_of(tapped), None))
         return tapped
 
     def arriving(self, call: OpCall, z: Tensor, rule: ArrivingRule, in_place: bool = False) -> Tensor:
@@ -223,14 +239,16 @@ class Run(TorchFunctionMode):
         start, record = sequence_number(), None
         tensors = tensors_in((args, kwargs))
         try:
-            data = [tensor for tensor in tensors if self.value(tensor) is not None]
             written = written_by(func, args, kwargs)
             if written is not None:
                 self._before_write(written)
+                args, kwargs = self._apart(args, kwargs, written)
+                tensors = tensors_in((args, kwargs))
+            data = [tensor for tensor in tensors if self.value(tensor) is not None]
             if not data or func in _CUTS or not torch.is_grad_enabled():
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
-            record = self._record(op, func, data, args)
+            record = self._record(op, func, data, tensors)
             try:
                 return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
             finally:
@@ -243,9 +261,9 @@ class Run(TorchFunctionMode):
                 self.failed = (error, where, [tuple(tensor.shape) for tensor in tensors])
             raise
 
-    def _record(self, op: Op, func: Any, data: list[Tensor], args: tuple[Any, ...]) -> OpCall:
+    def _record(self, op: Op, func: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
         """A new record of an op call, with its rule."""
-        path, family = self.modules.path, handlers.family_of(op, data, args)
+        path, family = self.modules.path, handlers.family_of(op, data, operands)
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
         values = [self.value(tensor) for tensor in data]
@@ -281,15 +299,15 @@ class Run(TorchFunctionMode):
             facts.linear_above = facts.linear_above or above
             facts.nonnegative = facts.nonnegative or nonnegative
             self._tracker.put(output, facts)
+        if written is not None:
+            self._after_write(record, written, above)
         carrying = [output for output in outputs if output.requires_grad]
         if carrying:
             record.shape = tuple(carrying[0].shape)
             if self.books == "calls" and not call.op.view:
-                record.arrived += [self.measure(output) for output in carrying]
+                record.arrived += [self.measure(self._whole(output, written)) for output in carrying]
         elif self.calls[-1] is record:
             self.calls.pop()
-        if written is not None:
-            self._after_write(written, above)
         return result
 
     def _off_the_graph(
@@ -304,16 +322,19 @@ class Run(TorchFunctionMode):
         """Carry out a call that relevance does not flow through, and remember what it cuts off."""
         if written is not None and func is not torch.Tensor.detach_:
             self._refuse_unseen_write(func, written)
-        if data and func in _TO_PYTHON:
+        lost = next((known for t in tensors if isinstance(known := self._tracker.get(t), Detached)), None)
+        if func in _TO_PYTHON and (data or lost is not None):
             self.escapes.append(Detached(self.modules.path, f".{func.__name__}()"))
             args = map_tensors(as_constant, args)
         result = func(*args, **kwargs)
-        lost = next((known for t in tensors if isinstance(known := self._tracker.get(t), Detached)), None)
         if data:
             how = f".{func.__name__}()" if func in _CUTS else "torch.no_grad()"
             lost = Detached(self.modules.path, ".data" if func.__name__ == "__get__" else how)
         if lost is not None:
-            for output in tensors_in(result):
+            outputs = tensors_in(result)
+            if written is not None:
+                outputs += [written] if written._base is None else [written, written._base]
+            for output in outputs:
                 self._tracker.put(output, lost)
         return result
 
@@ -340,19 +361,43 @@ class Run(TorchFunctionMode):
                 value.logit = self._copied(value.logit)
 
     def _copied(self, tensor: Tensor) -> Tensor:
-        copy = tensor.clone()
-        self._tracker.put(copy, self._tracker.get(tensor) or Value(linear_above=True))
+        """A copy in the graph, which keeps the value as it is now."""
+        copy: Tensor = tensor.clone()
+        value = self.value(tensor)
+        if value is not None:
+            self._tracker.put(copy, replace(value, foldable=None))
         return copy
 
-    def _after_write(self, written: Tensor, above: bool) -> None:
+    def _apart(self, args: tuple[Any, ...], kwargs: dict[str, Any], written: Tensor) -> tuple[Any, dict[str, Any]]:
+        """Operands that share memory with the tensor written into, as copies: autograd may save them for later."""
+
+        def copied(tensor: Tensor) -> Tensor:
+            return self._copied(tensor) if shares(tensor, written) else tensor
+
+        others = {key: item if item is written else map_tensors(copied, item) for key, item in kwargs.items()}
+        return (*args[:1], *map_tensors(copied, args[1:])), others
+
+    def _after_write(self, record: OpCall, written: Tensor, above: bool) -> None:
         """Facts about other tensors on the same memory no longer hold; that they carry data does."""
-        base = written._base
-        if base is not None and self._tracker.get(base) is None:
-            self._tracker.put(base, Value(linear_above=above))
-        for other, value in self._tracker.sharing(written):
-            was_above = isinstance(value, Value) and value.linear_above
-            if other.requires_grad:
-                self._tracker.put(other, Value(linear_above=above or was_above))
+        value = self.value(written) or Value()
+        base, slot = written._base, value.slot
+        if base is not None:
+            before = self._tracker.get(base)
+            if slot is not None and isinstance(before, Value) and before.slot is None:
+                slot = None
+            if slot is not None:
+                old = before.slot if isinstance(before, Value) else None
+                slot = slot_of_base(self, record, base, old, written, slot)
+            above = above or (isinstance(before, Value) and before.linear_above)
+            self._tracker.put(base, Value(linear_above=above, slot=slot))
+        whole = base if base is not None else written
+        for other, known in self._tracker.sharing(written):
+            if other is not whole and other.requires_grad:
+                was_above = isinstance(known, Value) and known.linear_above
+                part = None
+                if slot is not None and whole.is_contiguous():
+                    part = strided_like(slot.contiguous(), whole, other)
+                self._tracker.put(other, Value(linear_above=above or was_above, slot=part))
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 

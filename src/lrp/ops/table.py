@@ -32,7 +32,8 @@ class Op:
         family: which handler and which rules it gets.
         view: may return a view of its input.
         fills: puts in elements of its own (padding, concatenated constants).
-        scalars: positions at which a Python number is an additive constant.
+        scalars: arguments (position, name) at which a Python number is an additive constant.
+        number: the same for a number that torch does not take as a tensor.
         monotone: keeps `x >= 0`.
         rule: the rule that was registered for it by the user.
     """
@@ -41,7 +42,8 @@ class Op:
     family: str
     view: bool = False
     fills: bool = False
-    scalars: tuple[int, ...] = ()
+    scalars: tuple[tuple[int, str], ...] = ()
+    number: tuple[int, str] | None = None
     monotone: bool = False
     rule: Rule | None = None
 
@@ -76,12 +78,12 @@ def _lines() -> Iterator[Op]:
         yield Op(name, "reshape", monotone=True)
     for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack"):
         yield Op(name, "reshape", fills=True, monotone=True)
-    yield Op("pad", "reshape", fills=True)
-    yield Op("constant_pad_nd", "reshape", fills=True)
-    yield Op("__setitem__", "reshape", fills=True, scalars=(2,))
+    yield Op("pad", "reshape", fills=True, number=(3, "value"))
+    yield Op("constant_pad_nd", "reshape", fills=True, number=(2, "value"))
+    yield Op("__setitem__", "reshape", fills=True, scalars=((2, "value"),))
     yield Op("copy_", "reshape", fills=True)
-    yield Op("where", "reshape", fills=True, scalars=(0, 1, 2))
-    yield Op("masked_fill", "reshape", fills=True, scalars=(2,))
+    yield Op("where", "reshape", fills=True, scalars=((1, "input"), (2, "other")))
+    yield Op("masked_fill", "reshape", fills=True, scalars=((2, "value"),))
     for name in _SELECTIONS.split():
         yield Op(name, "select", monotone=True)
     for name in _POOLS.split():
@@ -89,11 +91,11 @@ def _lines() -> Iterator[Op]:
     for name in ("sum", "mean", "cumsum"):
         yield Op(name, "reduce", monotone=True)
     for name in ("neg", "negative"):
-        yield Op(name, "reshape")
+        yield Op(name, "product")
     for name in ("add", "__add__", "__radd__"):
-        yield Op(name, "sum", scalars=(0, 1), monotone=True)
+        yield Op(name, "sum", scalars=((1, "other"),), monotone=True)
     for name in ("sub", "subtract", "rsub", "__sub__", "__rsub__"):
-        yield Op(name, "sum", scalars=(0, 1))
+        yield Op(name, "sum", scalars=((1, "other"),))
     for name in ("mul", "multiply", "__mul__", "__rmul__"):
         yield Op(name, "product")
     for name in ("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "__rmatmul__"):
@@ -142,23 +144,50 @@ def _build() -> dict[Any, Op]:
 
 _TABLE: Mapping[Any, Op] = MappingProxyType(_build())
 
-METADATA = frozenset(
-    getattr(torch.Tensor, name).__get__
-    for name in (
-        *("shape", "dtype", "device", "layout", "ndim", "names", "is_leaf", "requires_grad", "is_cuda", "is_cpu"),
-        *("is_sparse", "is_mps", "is_meta", "is_quantized", "is_nested", "itemsize", "nbytes", "_version", "output_nr"),
-        *("retains_grad", "is_xpu", "is_mkldnn", "is_sparse_csr"),
+METADATA = (
+    frozenset(
+        getattr(torch.Tensor, name).__get__
+        for name in (
+            *("shape", "dtype", "device", "layout", "ndim", "names", "is_leaf", "requires_grad", "is_cuda", "is_cpu"),
+            *(
+                "is_sparse",
+                "is_mps",
+                "is_meta",
+                "is_quantized",
+                "is_nested",
+                "itemsize",
+                "nbytes",
+                "_version",
+                "output_nr",
+            ),
+            *("retains_grad", "is_xpu", "is_mkldnn", "is_sparse_csr"),
+        )
+        if hasattr(torch.Tensor, name)
     )
-    if hasattr(torch.Tensor, name)
-) | frozenset(
-    getattr(torch.Tensor, name)
-    for name in (
-        *("size", "dim", "numel", "nelement", "stride", "is_contiguous", "is_floating_point", "is_complex", "__len__"),
-        *("element_size", "storage_offset", "data_ptr", "get_device", "is_inference", "is_signed", "ndimension"),
-        *("untyped_storage", "__repr__", "__format__", "__hash__", "register_hook", "retain_grad"),
+    | frozenset(
+        getattr(torch.Tensor, name)
+        for name in (
+            *(
+                "size",
+                "dim",
+                "numel",
+                "nelement",
+                "stride",
+                "is_contiguous",
+                "is_floating_point",
+                "is_complex",
+                "__len__",
+            ),
+            *("element_size", "storage_offset", "data_ptr", "get_device", "is_inference", "is_signed", "ndimension"),
+            *("untyped_storage", "__repr__", "__format__", "__hash__", "register_hook", "retain_grad"),
+            *("new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"),
+        )
+    )
+    | frozenset(
+        getattr(torch, f"{name}_like") for name in ("zeros", "ones", "full", "empty", "rand", "randn", "randint")
     )
 )
-"""Functions that ask about a tensor and hand on no data; they are called as they are."""
+"""Functions that ask about a tensor or make one of its shape, and hand on no data; they are called as they are."""
 
 _registered: dict[Any, Op] = {}
 

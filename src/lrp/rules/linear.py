@@ -190,5 +190,6 @@ class Flat(InputRule):
         ones = torch.ones_like(x)
         count, transpose = op.partial((ones, torch.ones_like(op.weight)))
         small = stabiliser(count, self.epsilon)
-        share = relevance_out / (count + small)
-        return transpose(share)[0], {"stabiliser": lambda: share * small}
+        total = count + small
+        share = torch.where(total == 0, torch.zeros_like(total), relevance_out / total)
+        return transpose(share)[0], {"stabiliser": lambda: torch.where(total == 0, relevance_out, share * small)}

@@ -1,0 +1,85 @@
+"""Operations that run natively: with constants as constants, and what constants keep in the books."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lrp.engine.outcome import TorchCall
+from lrp.engine.values import Detached, as_constant
+
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["carry_out"]
+
+
+def carry_out(run: Run, call: TorchCall, *, adds: bool = True) -> Any:
+    """Run a call natively.
+
+    Args:
+        run: the forward pass.
+        call: the call.
+        adds: whether constants among its operands are added to the data (and keep relevance), or scale it.
+    """
+    record, written = call.record, call.written
+    into_constant = written is not None and not call.is_data(written)
+
+    def operand(tensor: Tensor) -> Tensor:
+        if call.is_data(tensor):
+            return tensor if call.op.view else run.tap(record, tensor, in_place=tensor is written)
+        if tensor is written:
+            return tensor
+        return run.offset(record, tensor) if adds and not into_constant else as_constant(tensor)
+
+    if not adds or not run.books:
+        return call.run(operand)
+    if into_constant:
+        return _into_constant(run, call, operand)
+    result = _numbers_as_tensors(run, call).run(operand)
+    if call.op.number is not None and call.get(*call.op.number):
+        result = run.constants(record, result, _without_data(call), "constant")
+    return result
+
+
+def _into_constant(run: Run, call: TorchCall, operand: Callable[[Tensor], Tensor]) -> Any:
+    """Data written into a constant: what is left of the constant keeps its share."""
+    written = call.written
+    assert written is not None
+    base = written if written._base is None or run.value(written._base) is not None else written._base
+    rest = torch.empty_strided(base.shape, base.stride(), dtype=base.dtype, device=base.device).copy_(base.detach())
+    place = rest.as_strided(written.shape, written.stride(), written.storage_offset() - base.storage_offset())
+    _without_data(call, place)
+    lost = any(isinstance(run.known(tensor), Detached) for tensor in (base, *call.operands))
+    result = call.run(operand)
+    run.constants(call.record, base, rest, "detached" if lost else "constant", in_place=True)
+    return result
+
+
+def _without_data(call: TorchCall, written: Tensor | None = None) -> Any:
+    """The same call with zeros for the data, without a graph; what it writes into replaced by `written`."""
+
+    def operand(tensor: Tensor) -> Tensor:
+        if tensor is call.written and written is not None:
+            return written
+        return torch.zeros_like(tensor) if call.is_data(tensor) else as_constant(tensor)
+
+    with torch.no_grad():
+        return call.run(operand)
+
+
+def _numbers_as_tensors(run: Run, call: TorchCall) -> TorchCall:
+    """The call with Python numbers that are added turned into tensors, bit-equal, so that what they keep is booked."""
+    like = max(call.data, key=lambda tensor: tensor.dim())
+    replaced = []
+    for position, name in call.op.scalars:
+        number = call.get(position, name)
+        if isinstance(number, (int, float)) and number != 0:
+            # a 0-dim float64 tensor takes part in type promotion as a Python number does, but not beside 0-dim data
+            dtype, device = (torch.float64, "cpu") if like.dim() else (like.dtype, like.device)
+            tensor = torch.tensor(float(number), dtype=dtype, device=device)
+            replaced.append((position, name, run.offset(call.record, tensor)))
+    return call.replace(replaced)

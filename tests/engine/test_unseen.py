@@ -1,0 +1,214 @@
+"""What the function mode cannot see is refused by its name, and `lrp.register` is the cure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import lrp
+from lrp import presets, rules
+from lrp.errors import CompositeError, UncoveredError, UnseenError
+from tests.cases.networks import prepare
+from tests.engine.checks import assert_balanced, assert_same, normal
+
+X = normal(3, 5, seed=1)
+FIRST, LAST = prepare(nn.Linear(5, 4), seed=50), prepare(nn.Linear(4, 2), seed=51)
+
+
+class Half(torch.autograd.Function):
+    """A foreign autograd function, linear in its data."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x / 2
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad / 2
+
+
+class Part(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.fc(x))
+
+
+class Host(nn.Module):
+    """A model with a part of any kind in the middle."""
+
+    def __init__(self, part: Any) -> None:
+        super().__init__()
+        self.first, self.part, self.last = FIRST, part, LAST
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.part(self.first(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_torchscript_part_is_refused_by_its_nodes(how: str):
+    part = prepare(Part(), seed=52)
+    compiled = torch.jit.script(part) if how == "script" else torch.jit.trace(part, normal(3, 4))
+    for _ in range(3):  # the first runs are profiled, later ones optimised
+        with pytest.raises(UnseenError, match=r"(Gelu|DifferentiableGraph)Backward") as caught:
+            lrp.explain(Host(compiled), X)
+    assert "TorchScript" in caught.value.seen
+    assert "original Python module" in caught.value.cure
+
+
+def test_compiled_or_not_the_python_module_is_explained():
+    r = lrp.explain(Host(prepare(Part(), seed=52)), X)
+    assert_balanced(r)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_torchscript_off_the_way_is_fine():
+    mask = torch.jit.script(prepare(nn.Linear(4, 4), seed=53))
+
+    def model(x: Tensor) -> Tensor:
+        return LAST(FIRST(x) + mask(normal(1, 4)))
+
+    assert_balanced(lrp.explain(model, X))
+
+
+def test_foreign_autograd_function_is_refused_by_name_and_can_be_registered():
+    model = Host(Half.apply)
+    with pytest.raises(UnseenError, match="HalfBackward"):
+        lrp.explain(model, X)
+    undo = lrp.register("HalfBackward", rules.Zero())
+    try:
+        r = lrp.explain(model, X, ledger="calls")
+        assert_same(r.input, lrp.explain(Host(lambda h: h * 0.5), X).input)
+        assert_balanced(r)
+    finally:
+        undo()
+    with pytest.raises(UnseenError, match="HalfBackward"):
+        lrp.explain(model, X)
+
+
+def test_foreign_function_off_the_way_is_fine():
+    r = lrp.explain(lambda x: {"logits": FIRST(x), "other": Half.apply(FIRST(x))}, X, target=2)
+    assert_same(r.input, lrp.explain(FIRST, X, target=2).input)
+
+
+def test_neighbours_of_an_unseen_node_are_named():
+    with pytest.raises(UnseenError, match=r"HalfBackward, which reads \w+"):
+        lrp.explain(Host(Half.apply), X, composite=presets.zero())
+
+
+UNCOVERED = {
+    "lgamma": lambda h: torch.lgamma(h * h + 1),
+    "fft": lambda h: torch.fft.irfft(torch.fft.rfft(h), n=4),
+    "erfinv": lambda h: torch.erfinv(torch.tanh(h) / 2),
+    "cumprod": lambda h: torch.cumprod(h, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [("lgamma", ["lgamma"]), ("fft", ["fft_rfft", "fft_irfft"]), ("erfinv", ["erfinv"]), ("cumprod", ["cumprod"])],
+)
+def test_uncovered_op_calls_are_listed_with_their_place(part: str, names: list[str]):
+    class Spectral(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return UNCOVERED[part](x)
+
+    with pytest.raises(UncoveredError) as caught:
+        lrp.explain(nn.Sequential(FIRST, nn.Sequential(Spectral()), LAST), X)
+    table = [line.split() for line in str(caught.value).splitlines()]
+    for name in names:
+        assert [name, "1.0"] in table
+    assert f"{len(names)} op call" in caught.value.what
+    assert "lrp.register" in caught.value.cure
+
+
+def test_uncovered_op_call_off_the_way_is_fine():
+    def model(x: Tensor) -> tuple[Tensor, Tensor]:
+        return FIRST(x), torch.lgamma(FIRST(x))
+
+    r = lrp.explain(model, X, target=lambda output: output[0][:, 1])
+    assert_same(r.input, lrp.explain(FIRST, X, target=1).input)
+    with pytest.raises(UncoveredError, match="lgamma"):
+        lrp.explain(model, X, target=lambda output: output[1][:, 1])
+
+
+def test_uncovered_constant_is_fine():
+    assert_balanced(lrp.explain(lambda x: LAST(FIRST(x) * torch.lgamma(normal(1, 4).abs())), X))
+
+
+def test_uncovered_op_call_below_the_source_is_fine():
+    class Below(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumprod(x, 1)
+
+    model = nn.Sequential(Below(), FIRST)
+    with pytest.raises(UncoveredError):
+        lrp.explain(model, X)
+    lrp.explain(model, X, sources="0")
+
+
+def test_registered_linear_operation():
+    model = Host(UNCOVERED["fft"])
+    undo = lrp.register(torch.fft.rfft, rules.Zero()), lrp.register(torch.fft.irfft, rules.Zero())
+    try:
+        r = lrp.explain(model, X, composite=presets.zero())
+    finally:
+        for each in undo:
+            each()
+    assert_same(r.input, lrp.explain(Host(lambda h: h * 1.0), X, composite=presets.zero()).input)
+    assert_balanced(r)
+    with pytest.raises(UncoveredError):
+        lrp.explain(model, X)
+
+
+@pytest.mark.parametrize("call", [torch.sinh, lambda h: h.sinh(), torch.sinh_, lambda h: h.sinh_()], ids=range(4))
+def test_registered_activation_however_it_is_called(call: Any):
+    undo = lrp.register(torch.sinh, rules.Gate())
+    try:
+        r = lrp.explain(lambda x: LAST(call(FIRST(x))), X, composite=presets.zero())
+    finally:
+        undo()
+    z = FIRST(X).detach()
+    truth = lrp.explain(lambda x: LAST(FIRST(x) * (torch.sinh(z) / z)), X, composite=presets.zero())
+    assert_same(r.input, truth.input)
+    assert_balanced(r)
+
+
+def test_registering_again_and_undoing():
+    first = lrp.register(torch.sinh, rules.Zero())
+    second = lrp.register(torch.sinh, rules.Gate())
+    second()
+    r = lrp.explain(lambda x: torch.sinh(x), X, target=0, ledger=False)
+    assert r.plan.rows[0].rule == "Zero()"
+    assert r.plan.rows[0].entry == "(registered)"
+    first()
+    with pytest.raises(UncoveredError):
+        lrp.explain(lambda x: torch.sinh(x), X, target=0)
+
+
+@pytest.mark.parametrize(
+    ("function", "rule"), [(torch.sinh, rules.ZPlus()), ("HalfBackward", rules.Gate()), (torch.sinh, rules.Flat())]
+)
+def test_rule_that_cannot_be_registered(function: Any, rule: rules.Rule):
+    with pytest.raises(CompositeError, match=r"rules.Zero\(\)"):
+        lrp.register(function, rule)
+
+
+@pytest.mark.filterwarnings("ignore:.*use_reentrant.*")
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointed_part_is_right_or_refused(reentrant: bool):
+    from torch.utils.checkpoint import checkpoint
+
+    part = prepare(Part(), seed=52)
+    try:
+        r = lrp.explain(Host(lambda h: checkpoint(part, h, use_reentrant=reentrant)), X)
+    except lrp.errors.ModelError:
+        return
+    assert_same(r.input, lrp.explain(Host(part), X).input)
