@@ -219,3 +219,12 @@ def test_nested_function_with_grad_mode_off_outside():
         y = score(tape.source(X))
     r = tape.relevance(y)
     torch.testing.assert_close(r.input.sum(1), score(X))
+
+
+def test_a_source_that_is_overwritten_behind_the_block_keeps_its_numbers():
+    x = X.clone()
+    with lrp.record() as tape:
+        y = F.linear(tape.source(x), W)
+        score = y[:, 0]
+    x.zero_()
+    assert torch.equal(tape.relevance(score).input, X * W[0])

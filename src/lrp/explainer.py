@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lrp.composite import Composite
 from lrp.engine.calls import Probe
-from lrp.engine.modules import Frame
+from lrp.engine.modules import Frame, refuse_training
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError
-from lrp.inputs import Inputs, refuse_training
+from lrp.inputs import Inputs
 from lrp.presets import auto
 from lrp.relevance import Relevance, nearest
 from lrp.result import Forward, finish
@@ -118,7 +118,7 @@ class Explainer:
         """Explain one batch; see `explain`."""
         chosen = as_target(target)
         if self._module is not None:
-            refuse_training(self._module)
+            refuse_training(self._module.named_modules())
         given = Inputs(inputs, self.sources)
         with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)
@@ -167,7 +167,10 @@ class Explainer:
             except LRPError:
                 raise
             except Exception as error:
-                raise _explained_failure(error, run) from error
+                failure = _explained_failure(error, run)
+                if failure is None:
+                    raise
+                raise failure from error
             with run.modules.inside("(target)"):
                 logits, stepped = (
                     (output, "") if self.through_output or not target.takes_logits else run.logits_of(output)
@@ -219,10 +222,10 @@ def _blank(structure: Any) -> Any:
     return None
 
 
-def _explained_failure(error: Exception, run: Run) -> Exception:
-    """An error of torch in the forward pass with its place; an error of the model's own code as it is."""
+def _explained_failure(error: Exception, run: Run) -> InputError | None:
+    """An error of torch in the forward pass with its place; None for an error of the model's own code."""
     if run.failed is None or run.failed[0] is not error:
-        return error
+        return None
     _, where, shapes = run.failed
     return InputError(
         "the model's forward pass failed on this input",

@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn as nn
 from torch import Tensor
 
 from lrp.engine.run import Run
 from lrp.engine.structure import describe, map_tensors
-from lrp.errors import InputError, TrainingModeError
+from lrp.errors import InputError
 from lrp.relevance import named_inputs
 
-__all__ = ["Inputs", "refuse_training"]
+__all__ = ["Inputs"]
 
 
 class Inputs:
@@ -113,25 +112,3 @@ def _check(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
                 seen=f"{float(tensor[at])}, {int((~finite).sum())} of {tensor.numel()} values",
                 cure="fill or drop missing values first",
             )
-
-
-def refuse_training(model: nn.Module) -> None:
-    """Refuse batch norm and dropout in training mode before the forward pass changes anything.
-
-    Raises:
-        TrainingModeError: some are.
-    """
-    noisy = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    active = [
-        (name, module)
-        for name, module in model.named_modules()
-        if module.training and isinstance(module, noisy) and getattr(module, "p", 1) > 0
-    ]
-    if active:
-        name, module = active[0]
-        raise TrainingModeError(
-            "the model is in training mode, so its output depends on chance or on the other samples of the batch",
-            where=name or "(model)",
-            seen=f"{type(module).__name__} with training=True (modules like this: {len(active)})",
-            cure="model.eval()",
-        )

@@ -15,7 +15,7 @@ from lrp.engine.calls import OpCall, Probe
 from lrp.engine.propagate import Measured, prepare, propagate
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors
-from lrp.errors import CompositeError, DetachedError, LRPWarning
+from lrp.errors import CompositeError, DetachedError, LRPWarning, ModelError
 from lrp.inputs import Inputs
 from lrp.ledger import Ledger
 from lrp.plan import Plan
@@ -25,7 +25,8 @@ from lrp.targets import Target
 __all__ = ["Forward", "finish"]
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Residuals above this share of the ledger's scale are worth a warning, by the dtype of the explained output."""
+"""Residuals above this share of the ledger's scale are worth a warning, by dtype; of the output and the sources, the
+coarser one counts."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def finish(forward: Forward, again: Callable[[], Forward], *, retain: bool = Fal
     measured = propagate(run, explained, torch.ones_like(explained), on_the_way, probes, retain=retain)
     ledger = None
     if run.books:
-        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again(), explained.detach()))
+        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again, explained.detach()))
     found = dict(zip(map(id, probes), measured.probes, strict=True))
     layers, layer_inputs = (_layers(forward, side, found) for side in ("out", "in"))
     result = Relevance(
@@ -85,7 +86,7 @@ def finish(forward: Forward, again: Callable[[], Forward], *, retain: bool = Fal
         modules=forward.modules,
     )
     if ledger is not None:
-        _warn(ledger, explained.dtype)
+        _warn(ledger, max(TOLERANCE.get(t.dtype, 1e-4) for t in (explained, *run.leaves)), _float(measured.cut))
     return result
 
 
@@ -140,23 +141,25 @@ def _with(ledger: Ledger, by_sample: Callable[[], Ledger] | None) -> Ledger:
     return Ledger(ledger.explained, ledger.sources, ledger.magnitude, ledger.size, ledger.rows, ledger.lost, by_sample)
 
 
-def _by_sample(forward: Forward, expected: Tensor) -> Ledger:
+def _by_sample(again: Callable[[], Forward], expected: Tensor) -> Ledger:
     """One backward pass per sample."""
-    explained = forward.explained
-    if not torch.equal(explained.detach(), expected):
-        raise DetachedError(
-            "the model or its input has changed since it was explained, so its books cannot be opened again",
-            where="ledger.by_sample()",
-            cure="explain again",
-        )
-    on_the_way = prepare(forward.run, explained)
-    ledgers = []
-    for sample in range(len(explained)):
-        seed = torch.zeros_like(explained)
-        seed[sample] = 1
-        measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
-        ledgers.append(_ledger(measured, explained.detach() * seed, None))
-    return _stacked(ledgers)
+    with torch.inference_mode(False):
+        forward = again()
+        explained = forward.explained
+        if not torch.equal(explained.detach(), expected):
+            raise ModelError(
+                "the model or its input has changed since it was explained, so its books cannot be opened again",
+                where="ledger.by_sample()",
+                cure="explain again",
+            )
+        on_the_way = prepare(forward.run, explained)
+        ledgers = []
+        for sample in range(len(explained)):
+            seed = torch.zeros_like(explained)
+            seed[sample] = 1
+            measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
+            ledgers.append(_ledger(measured, explained.detach() * seed, None))
+        return _stacked(ledgers)
 
 
 def _stacked(ledgers: Sequence[Ledger]) -> Ledger:
@@ -225,24 +228,25 @@ def _notes(forward: Forward, on_the_way: Sequence[OpCall]) -> list[str]:
     return notes
 
 
-def _warn(ledger: Ledger, dtype: torch.dtype) -> None:
+def _float(amount: Tensor | None) -> float:
+    return 0.0 if amount is None else float(amount)
+
+
+def _warn(ledger: Ledger, tolerance: float, cut: float) -> None:
     """What a reader of the numbers must know."""
-    scale, residual = float(ledger.scale), float(ledger.residual.abs())
-    lost = [row for row in ledger.rows if row.kind == "detached"]
-    cut = abs(float(sum(row.amount for row in lost)))
-    size = float(ledger.size)
-    if lost and cut > 0.5 * scale:
+    scale, residual, size = float(ledger.scale), float(ledger.residual.abs()), float(ledger.size)
+    where = ", ".join(sorted({row.where or "(model)" for row in ledger.rows if row.kind == "detached"}))
+    if cut > 0.5 * (cut + float(ledger.magnitude)):
         raise DetachedError(
-            "the larger part of the explained output comes from data that left the graph",
-            where=", ".join(sorted({row.where or "(model)" for row in lost})),
-            seen=f"{cut:.4g} of {size:.4g} went to what was detached",
+            "the larger part of the relevance goes to data that left the graph",
+            where=where,
+            seen=f"{cut:.4g} to what was detached, {float(ledger.magnitude):.4g} to the sources (absolute sums)",
             cure="run that part without torch.no_grad(), .detach() and .data",
         )
     messages = []
-    if lost and cut > 0.01 * size:
-        where = ", ".join(sorted({row.where or "(model)" for row in lost}))
+    if cut > 0.01 * size:
         messages.append(f"{cut / size:.1%} of the explained output went to data that left the graph in {where}")
-    if not residual <= TOLERANCE.get(dtype, 1e-4) * scale:
+    if not residual <= tolerance * scale:
         messages.append(
             f'the books do not balance: {residual:.3g} of {scale:.3g} is missing; ledger="calls" names the op call'
         )

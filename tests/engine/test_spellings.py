@@ -48,26 +48,22 @@ def behind_a_relu(f: Function) -> Model:
 
 
 PLACES = {place.__name__: place for place in (at_the_source, behind_a_convolution, behind_a_relu)}
-each_place = pytest.mark.parametrize("place", PLACES)
-each_spelling = pytest.mark.parametrize("spelling", SPELLINGS)
+PAIRS = [(spelling, place) for spelling in SPELLINGS for place in PLACES]
+PAIRS = [pair for pair in PAIRS if "pool" not in pair[0] or pair[1] != "at_the_source"]  # leaves too little
+
+each_spelling = pytest.mark.parametrize(("spelling", "place"), PAIRS)
 
 
 @each_preset
-@each_place
 @each_spelling
 def test_spelling_does_not_matter(spelling: str, place: str, preset: str):
-    if "pool" in spelling and place == "at_the_source":
-        pytest.skip("leaves too little for the convolution")
     given, clean = SPELLINGS[spelling].given, SPELLINGS[spelling].clean
     assert_same_explanation(PLACES[place](given), PLACES[place](clean), X, preset)
 
 
 @pytest.mark.parametrize("preset", ["zero", "epsilon_plus_flat"])
-@each_place
 @each_spelling
 def test_no_op_call_is_blamed(spelling: str, place: str, preset: str):
-    if "pool" in spelling and place == "at_the_source":
-        pytest.skip("leaves too little for the convolution")
     model = PLACES[place](SPELLINGS[spelling].given)
     calls = lrp.explain(model, X, composite=PRESETS[preset](), ledger="calls")
     assert_balanced(calls)

@@ -112,7 +112,7 @@ def _handle_division(run: Run, call: TorchCall) -> Outcome:
     by_data = call.is_data(denominator)
     if by_data:
         call.record.gradient = False
-        call = call.replace([(1, "other", denominator.detach())])
+        call = call.replace([(0 if reversed_ else 1, "other", denominator.detach())])
     result = carry_out(run, call, adds=False)
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     return Outcome(result, Value(factors=before.factors, slot=slot))

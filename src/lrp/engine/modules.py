@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,7 +13,31 @@ from typing import Any
 import torch.nn as nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-__all__ = ["Frame", "ModulePaths"]
+from lrp.errors import TrainingModeError
+
+__all__ = ["Frame", "ModulePaths", "refuse_training"]
+
+
+def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
+    """Refuse batch norm and dropout in training mode before their forward changes anything.
+
+    Raises:
+        TrainingModeError: some are.
+    """
+    noisy = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+    active = [
+        (name, module)
+        for name, module in modules
+        if module.training and isinstance(module, noisy) and getattr(module, "p", 1) > 0
+    ]
+    if active:
+        name, module = active[0]
+        raise TrainingModeError(
+            "the model is in training mode, so its output depends on chance or on the other samples of the batch",
+            where=name or "(model)",
+            seen=f"{type(module).__name__} with training=True (modules like this: {len(active)})",
+            cure="model.eval()",
+        )
 
 
 @dataclass(slots=True)
@@ -82,6 +106,7 @@ class ModulePaths:
         named = path is not None
         if path is None:
             path = self.path
+        refuse_training([(path, module)])
         use = self._uses[path]
         if named:
             self._uses[path] += 1

@@ -57,6 +57,13 @@ class TorchCall:
         """Whether floating constants take part."""
         return any(tensor.is_floating_point() and not self.is_data(tensor) for tensor in self.operands)
 
+    @property
+    def keeps_nonnegative(self) -> bool:
+        """Whether data that is nowhere negative stays so, by the structure of the call."""
+        added = [self.get(*place) for place in self.op.scalars]
+        negative = any(isinstance(number, (int, float)) and number < 0 for number in added)
+        return self.op.monotone and not self.constants and not negative and "alpha" not in self.kwargs
+
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """An argument by position or by keyword."""
         return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)

@@ -51,7 +51,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     """An elementwise function of one data tensor."""
     record, rule, name = call.record, call.record.rule, _ALIASES.get(call.op.name, call.op.name)
     x = call.data[0]
-    if name in HOMOGENEOUS and x is not call.get(0, "input"):
+    if name not in ("maximum", "minimum") and x is not call.get(0, "input"):
         return uncovered(run, call)
     if name == "rrelu" and call.get(3, "training", False):
         raise TrainingModeError(
@@ -61,7 +61,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     logit = (x.clone() if in_place else x) if name == "sigmoid" else None
     value = Value(nonnegative=name in NONNEGATIVE, logit=logit, logit_of=name if logit is not None else "")
     data = run.tap(record, x, in_place)
-    if name in HOMOGENEOUS:
+    if name in HOMOGENEOUS and not (in_place and name in GATES):  # torch refuses a negative slope in place
         return Outcome(call.run(lambda tensor: data if tensor is x else as_constant(tensor)), value)
     assert isinstance(rule, PointwiseRule)
     record.gradient = False

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
 from lrp.engine.run import Run
 from lrp.engine.verify import verify
+from lrp.errors import ModelError
 
 __all__ = ["Measured", "Row", "prepare", "propagate"]
 
@@ -36,17 +37,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one backward pass gave: relevance per source and per probe (None off the way), rows, and lost per call."""
+    """What one backward pass gave.
+
+    Args:
+        sources, probes: relevance at each; None off the way.
+        rows: what op calls kept.
+        lost: at ledger level "calls", what each op call lost.
+        cut: the absolute relevance that went to detached data, element by element; None where there is none.
+    """
 
     sources: list[Tensor | None]
     probes: list[Tensor | None]
     rows: list[Row]
     lost: dict[str, Tensor] | None
+    cut: Tensor | None = None
 
 
 def prepare(run: Run, explained: Tensor) -> list[OpCall]:
     """Check that everything on the way was seen and covered; returns the op calls on the way."""
-    return verify(edge_of(explained), run.leaves, run.intervals)
+    return verify(edge_of(explained), run.leaves, run.intervals, run.strangers)
 
 
 def propagate(
@@ -79,12 +88,23 @@ def propagate(
             measures.want(probe)
     leaves = [entry.leaf for entry in entries]
     wanted: list[Any] = [*measures.edges.values(), *leaves]
-    found = torch.autograd.grad(explained, wanted, seed, retain_graph=retain, allow_unused=True)
+    try:
+        found = torch.autograd.grad(explained, wanted, seed, retain_graph=retain, allow_unused=True)
+    except RuntimeError as error:
+        raise ModelError(
+            "torch refused the backward pass",
+            seen=str(error).strip().splitlines()[0],
+            cure="a part that is recomputed (checkpoint), or that torch cannot differentiate in place: call it plainly",
+        ) from error
     measures.multipliers = dict(zip(measures.edges, found, strict=False))
     rows = _rows(entries, found[len(measures.edges) :])
     lost = _lost(measured_calls, entries, found[len(measures.edges) :], measures) if run.books == "calls" else None
     return Measured(
-        [measures.relevance(probe) for probe in run.sources], [measures.relevance(p) for p in probes], rows, lost
+        [measures.relevance(probe) for probe in run.sources],
+        [measures.relevance(probe) for probe in probes],
+        rows,
+        lost,
+        _cut(entries, found[len(measures.edges) :]),
     )
 
 
@@ -134,6 +154,15 @@ def _amount(entry: Entry, gradient: Tensor | None) -> Tensor | None:
     if gradient is None:
         return None
     return wide(gradient) if entry.held is None else relevance(entry.held.value, gradient).sum()
+
+
+def _cut(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> Tensor | None:
+    parts = [
+        relevance(entry.held.value, gradient).abs().sum()
+        for entry, gradient in zip(entries, gradients, strict=True)
+        if entry.kind == "detached" and entry.held is not None and gradient is not None
+    ]
+    return sum(parts[1:], parts[0]) if parts else None
 
 
 def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> list[Row]:

@@ -72,6 +72,7 @@ class Run(TorchFunctionMode):
         self.matched: set[int | None] = set()
         self.escapes: list[Detached] = []
         self.intervals = Intervals()
+        self.strangers: set[Any] = set()
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
         self._tracker, self._shelf = Tracker(), Shelf()
         self._uses: Counter[tuple[str, str]] = Counter()
@@ -157,6 +158,8 @@ class Run(TorchFunctionMode):
         if (base is not None and isinstance(self._tracker.get(base), Value)) or reaches(tensor, self.leaves):
             value = Value(linear_above=True)
             self._tracker.put(tensor, value)
+            if base is None and tensor.grad_fn is not None:
+                self.strangers.add(tensor.grad_fn)
             return value
         return None
 
@@ -166,14 +169,14 @@ class Run(TorchFunctionMode):
 
     def measure(self, tensor: Tensor) -> Probe:
         """A place to measure the relevance of a tensor that carries data."""
-        value = self.value(tensor)
-        slot = edge_of(value.slot) if value is not None and value.slot is not None else None
+        value = self.known(tensor)
+        slot = edge_of(value.slot) if isinstance(value, Value) and value.slot is not None else None
         return Probe(edge_of(tensor), self._shelf.hold(tensor), slot)
 
     def probe(self, tensor: Tensor) -> Probe:
         """The same for a tensor the user asked for: behind a folded call it means the folded output."""
-        probe, value = self.measure(tensor), self.value(tensor)
-        if value is not None and value.foldable is not None:
+        probe, value = self.measure(tensor), self.known(tensor)
+        if isinstance(value, Value) and value.foldable is not None:
             probe.also = value.foldable.outputs
         return probe
 
@@ -185,12 +188,17 @@ class Run(TorchFunctionMode):
             return tensor
         if in_place:
             whole = self._whole(tensor, tensor)
+            known = self._tracker.get(whole)
+            if whole is not tensor and isinstance(known, Value) and known.slot is not None:
+                known.slot = Identity.apply(known.slot, False)
+                call.handed.append(Probe(edge_of(known.slot), None))
             probe = self.measure(Identity.apply(whole, True))
             probe.held, probe.slot = self._shelf.hold(whole.detach().clone()), None
             call.handed.append(probe)
             return tensor
         tapped: Tensor = Identity.apply(tensor, False)
-        self._tracker.put(tapped, replace(self.value(tensor) or Value(), slot=None, foldable=None))
+        known = self._tracker.get(tensor)
+        self._tracker.put(tapped, replace(known if isinstance(known, Value) else Value(), slot=None, foldable=None))
         call.handed.append(self.measure(tapped))
         return tapped
 
@@ -282,9 +290,7 @@ class Run(TorchFunctionMode):
     def _on_the_graph(self, call: TorchCall) -> Any:
         record, written = call.record, call.written
         above = record.family in ("linear", "conv") or any((self.value(t) or Value()).linear_above for t in call.data)
-        nonnegative = (
-            call.op.monotone and not call.constants and all((self.value(t) or Value()).nonnegative for t in call.data)
-        )
+        nonnegative = call.keeps_nonnegative and all((self.value(t) or Value()).nonnegative for t in call.data)
         result, value = handlers.handle(self, call)
         outputs = tensors_in(result)
         if written is not None and not any(output is written for output in outputs):

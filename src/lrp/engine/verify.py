@@ -7,7 +7,7 @@ source with another number came from TorchScript, compiled code, another thread 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from torch import Tensor
 from torch._C._autograd import _get_sequence_nr as sequence_number
@@ -84,8 +84,14 @@ def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:
     return node is not None and bool(nodes_on_the_way([node], leaves))
 
 
-def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals) -> list[OpCall]:
+def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals, strangers: Set[Node]) -> list[OpCall]:
     """The op calls on the way from target to sources, in order of execution.
+
+    Args:
+        target: where relevance starts.
+        leaves: the sources.
+        intervals: which autograd nodes were seen.
+        strangers: nodes of data tensors that no handled call returned; their numbers may be another thread's.
 
     Raises:
         UnseenError: part of the way was not seen.
@@ -95,6 +101,8 @@ def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals)
     unseen: list[str] = []
     for node, below in nodes_on_the_way([target.node], leaves):
         seen, call = intervals.find(node._sequence_nr())
+        if node in strangers:
+            seen, call = False, None
         if call is not None:
             on_the_way[call.number] = call
         elif not seen and not is_registered_node(node.name()):

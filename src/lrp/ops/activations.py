@@ -54,13 +54,21 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
 
 
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    return torch.full_like(input, negative_slope).masked_fill(input > 0, 1.0)
+
+
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, *rest: Any, **options: Any) -> Tensor:
+    return leaky_relu(input, (lower + upper) / 2)
+
+
 def sigmoid(input: Tensor) -> Tensor:
     return 0.5 * _over(torch.tanh(input / 2), input, 0.5)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
     # log sigmoid(x) - log sigmoid(0) = log 2 - softplus(-x)
-    return softplus(-input)
+    return softplus(-input, threshold=math.inf)
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -188,7 +196,7 @@ GATES: dict[str, Callable[..., Tensor]] = {
     for gate in (
         *(elu, celu, selu, sigmoid, logsigmoid, tanh, tanhshrink, softsign, silu, gelu, mish, softplus, hardsigmoid),
         *(hardswish, hardtanh, relu6, clamp, clamp_min, clamp_max, maximum, minimum, hardshrink, softshrink),
-        *(threshold, exp, expm1, log1p, sin, cos, atan, erf),
+        *(leaky_relu, rrelu, threshold, exp, expm1, log1p, sin, cos, atan, erf),
     )
 }
 """Torch function name -> its gate."""

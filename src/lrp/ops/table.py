@@ -7,7 +7,7 @@ in-place twin (`add_`, `__iadd__`). What is not in the table is refused by name 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -51,13 +51,13 @@ class Op:
 _VIEWS = """
     view reshape flatten unflatten ravel transpose permute t movedim moveaxis swapaxes swapdims adjoint squeeze
     unsqueeze expand expand_as view_as reshape_as contiguous to float double half bfloat16 type type_as cpu cuda
-    alias chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split hsplit vsplit dsplit unbind select narrow
+    chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split hsplit vsplit dsplit unbind select narrow
     __getitem__ diagonal diag broadcast_to broadcast_tensors atleast_1d atleast_2d atleast_3d unfold __iter__
     positive T.__get__ mT.__get__ H.__get__ mH.__get__ requires_grad_
 """
 _COPIES = """
     clone repeat tile flip fliplr flipud roll rot90 repeat_interleave index_select masked_select take
-    take_along_dim gather tril triu pixel_shuffle pixel_unshuffle channel_shuffle
+    take_along_dim gather pixel_shuffle pixel_unshuffle channel_shuffle
 """
 _SELECTIONS = """
     max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
@@ -77,6 +77,8 @@ def _lines() -> Iterator[Op]:
     for name in _COPIES.split():
         yield Op(name, "reshape", monotone=True)
     for name in ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack"):
+        yield Op(name, "reshape", fills=True, monotone=True)
+    for name in ("tril", "triu"):
         yield Op(name, "reshape", fills=True, monotone=True)
     yield Op("pad", "reshape", fills=True, number=(3, "value"))
     yield Op("constant_pad_nd", "reshape", fills=True, number=(2, "value"))
@@ -108,7 +110,7 @@ def _lines() -> Iterator[Op]:
     yield Op("batch_norm", "norm")
     for name in _DROPOUTS.split():
         yield Op(name, "dropout", monotone=True)
-    for name in (*sorted(HOMOGENEOUS), *GATES):
+    for name in sorted(HOMOGENEOUS | GATES.keys()):
         yield Op(name, "activation")
     yield Op("glu", "glu")
     for name in ("softmax", "log_softmax", "softmin"):
@@ -122,7 +124,8 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     for place in (torch, torch.Tensor, F, torch._C._nn):
         if getter:
             if place is torch.Tensor:
-                yield getattr(getattr(place, attribute), getter)
+                found: Any = getattr(place, attribute)
+                yield getattr(found, getter)
             continue
         for spelling in names:
             found = getattr(place, spelling, None)
@@ -136,9 +139,9 @@ def _build() -> dict[Any, Op]:
         for function in _find(op.name):
             table.setdefault(function, op)
     for mark, plain in _INCREMENTS.items():
-        function = getattr(torch.Tensor, mark, None)
-        if function is not None:
-            table.setdefault(function, table[getattr(torch.Tensor, plain)])
+        marked = getattr(torch.Tensor, mark, None)
+        if marked is not None:
+            table.setdefault(marked, table[getattr(torch.Tensor, plain)])
     return table
 
 
@@ -206,7 +209,8 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
     """Cover an operation that `lrp` has no rule for; returns a function that undoes it.
 
     Args:
-        function: a torch function as the error names it, or the name of an autograd node (`"MyFunctionBackward"`)
+        function: a torch function as the error names it (its method and in-place twin are covered with it), or the
+            name of an autograd node (`"MyFunctionBackward"`)
             for a `torch.autograd.Function` of one's own.
         rule: `rules.Zero()` where the operation is linear in its data: its gradient is taken as the rule.
             `rules.Gate()` where it is an elementwise activation with a finite value at 0, for torch functions.
@@ -228,13 +232,15 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
             seen=f"{type(rule).__name__} for {'an autograd node' if isinstance(function, str) else 'a function'}",
             cure="rules.Zero() for an operation that is linear in its data, rules.Gate() for an activation",
         )
-    before = _registered.get(function)
-    _registered[function] = Op(name, family, rule=rule)
+    twins = {function} if isinstance(function, str) else {function, *_find(name)}
+    before = {twin: _registered.get(twin) for twin in twins}
+    _registered.update(dict.fromkeys(twins, Op(name, family, rule=rule)))
 
     def undo() -> None:
-        if before is None:
-            _registered.pop(function, None)
-        else:
-            _registered[function] = replace(before)
+        for twin, op in before.items():
+            if op is None:
+                _registered.pop(twin, None)
+            else:
+                _registered[twin] = op
 
     return undo
