@@ -30,7 +30,8 @@ class Selectable(Protocol):
 
 @dataclass(frozen=True)
 class Selector:
-    """Says which op calls an entry of a composite means; combine selectors with `&`, `|` and `~`.
+    """Says which op calls an entry of a composite means; combine selectors with `&`, `|` and `~`; a module
+    path may stand for a selector in them.
 
     >>> from lrp import on
     >>> print(on.first & on.conv)
@@ -40,11 +41,15 @@ class Selector:
     text: str
     matches: Callable[[Selectable], bool]
 
-    def __and__(self, other: Selector) -> Selector:
-        return Selector(f"{self} & {other}", lambda call: self.matches(call) and other.matches(call))
+    def __and__(self, other: Selector | str) -> Selector:
+        second = _selector(other)
+        return Selector(f"{self} & {second}", lambda call: self.matches(call) and second.matches(call))
 
-    def __or__(self, other: Selector) -> Selector:
-        return Selector(f"({self} | {other})", lambda call: self.matches(call) or other.matches(call))
+    def __or__(self, other: Selector | str) -> Selector:
+        second = _selector(other)
+        return Selector(f"({self} | {second})", lambda call: self.matches(call) or second.matches(call))
+
+    __rand__, __ror__ = __and__, __or__
 
     def __invert__(self) -> Selector:
         return Selector(f"~({self})", lambda call: not self.matches(call))

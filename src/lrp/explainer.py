@@ -12,7 +12,6 @@ import torch.nn as nn
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.calls import Probe
 from lrp.engine.modules import Frame, refuse_training
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
@@ -153,9 +152,8 @@ class Explainer:
         def on_exit(frame: Frame, output: Any) -> Any:
             replaced = None
             if frame.path == self.sources:
-                replaced = output = map_tensors(lambda t: run.source(t) if t.is_floating_point() else t, output)
-                given.structure = map_tensors(lambda t: None, output)
-            if self._keep(frame.path):
+                replaced = output = given.at_module(run, frame.path, output)
+            if self._keep(frame.path) or frame.path == self.sources:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return replaced
 
@@ -206,20 +204,7 @@ class _patterns:
 
 def _probes(run: Run, structure: Any) -> Any:
     """The structure with a probe for every tensor that carries data, and None elsewhere."""
-    structure = tuple(structure) if isinstance(structure, tuple) and not hasattr(structure, "_fields") else structure
-    return _blank(map_tensors(lambda t: run.probe(t) if run.value(t) is not None else None, structure))
-
-
-def _blank(structure: Any) -> Any:
-    """Leaves that are neither probes nor containers become None."""
-    if isinstance(structure, (Probe, tuple, list, Mapping)):
-        if isinstance(structure, Mapping):
-            return {key: _blank(item) for key, item in structure.items()}
-        if isinstance(structure, (tuple, list)):
-            items = [_blank(item) for item in structure]
-            return tuple(items) if isinstance(structure, tuple) else items
-        return structure
-    return None
+    return map_tensors(lambda t: run.probe(t) if run.value(t) is not None else None, structure, others=False)
 
 
 def _explained_failure(error: Exception, run: Run) -> InputError | None:

@@ -13,7 +13,7 @@ from lrp.engine.structure import describe, map_tensors
 from lrp.errors import InputError
 from lrp.relevance import named_inputs
 
-__all__ = ["Inputs"]
+__all__ = ["Inputs", "check_source"]
 
 
 class Inputs:
@@ -36,7 +36,7 @@ class Inputs:
                 cure="torch.as_tensor(...)" if not isinstance(given, list) else "tuple(inputs), or torch.stack(inputs)",
             )
         self.given = given
-        self.structure = given
+        self._structure = given
         named = named_inputs(given)
         self._wanted = _chosen(named, sources)
         if not isinstance(sources, str):
@@ -44,33 +44,40 @@ class Inputs:
 
     def tracked(self, run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments for the model, with every source tracked by the run."""
-        wanted = {id(tensor) for tensor in self._wanted.values()}
-        self.structure = map_tensors(lambda t: t if id(t) in wanted else None, self.given)
-        # copies, so that a model that writes into its inputs leaves the user's alone
-        tracked = map_tensors(lambda t: run.source(t) if id(t) in wanted else t.clone(), self.given)
+        names = iter(named_inputs(self.given))
+
+        def argument(tensor: Tensor) -> Tensor:
+            # a copy, so that a model that writes into its inputs leaves the user's alone
+            return run.source(tensor) if next(names) in self._wanted else tensor.clone()
+
+        tracked = map_tensors(argument, self.given)
         if isinstance(tracked, Mapping):
             return (), dict(tracked)
         return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}
 
+    def at_module(self, run: Run, path: str, output: Any) -> Any:
+        """A module's output with its floating tensors as the sources."""
+        self._structure = output
+        self._wanted = {name: tensor for name, tensor in named_inputs(output).items() if tensor.is_floating_point()}
+        for tensor in self._wanted.values():
+            check_source(f"output of {path!r}", tensor)
+        return map_tensors(lambda t: run.source(t) if t.is_floating_point() else t, output)
+
     def with_relevance(self, relevances: Sequence[Tensor | None]) -> Any:
         """The inputs' structure with relevance in the place of each source, None elsewhere."""
-        found = iter(relevances)
-
-        def place(structure: Any) -> Any:
-            if isinstance(structure, Tensor):
-                return next(found)
-            if isinstance(structure, Mapping):
-                return {key: place(item) for key, item in structure.items()}
-            if isinstance(structure, (tuple, list)):
-                return type(structure)(place(item) for item in structure)
-            return None
-
-        return place(self.structure)
+        names, found = iter(named_inputs(self._structure)), iter(relevances)
+        return map_tensors(
+            lambda _: next(found) if next(names) in self._wanted else None, self._structure, others=False
+        )
 
 
 def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | None) -> dict[str, Tensor]:
     if isinstance(sources, str):
         return {}
+    if sources is not None and not isinstance(sources, Sequence):
+        raise InputError(
+            "sources are a list of input names or positions, or a module path", seen=repr(sources), cure="[0] or ['x']"
+        )
     if sources is None:
         return {name: tensor for name, tensor in named.items() if tensor.is_floating_point()}
     chosen = {}
@@ -93,22 +100,27 @@ def _check(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
             cure="images as floats, scaled as in training (image.float() / 255)",
         )
     for name, tensor in wanted.items():
-        if not tensor.is_floating_point():
-            raise InputError(f"input {name!r} is no floating tensor", seen=describe(tensor), cure="image.float() / 255")
-        if tensor.dtype == torch.float16:
-            raise InputError(
-                "float16 overflows in a relevance pass", where=f"input {name!r}", cure="model.float(), inputs.float()"
-            )
-        if tensor.numel() == 0:
-            raise InputError(
-                "the input is empty", where=f"input {name!r}", seen=describe(tensor), cure="at least one sample"
-            )
-        finite = torch.isfinite(tensor)
-        if not bool(finite.all()):
-            at = tuple(int(i) for i in (~finite).nonzero()[0])
-            raise InputError(
-                "the input has values that are not finite",
-                where=f"input {name!r} at {at}",
-                seen=f"{float(tensor[at])}, {int((~finite).sum())} of {tensor.numel()} values",
-                cure="fill or drop missing values first",
-            )
+        check_source(f"input {name!r}", tensor)
+
+
+def check_source(where: str, tensor: Tensor) -> None:
+    """Refuse what relevance cannot be wanted for.
+
+    Raises:
+        InputError: integers, float16, no elements, values that are not finite.
+    """
+    if not tensor.is_floating_point():
+        raise InputError(f"{where} is no floating tensor", seen=describe(tensor), cure="image.float() / 255")
+    if tensor.dtype == torch.float16:
+        raise InputError("float16 overflows in a relevance pass", where=where, cure="model.float(), inputs.float()")
+    if tensor.numel() == 0:
+        raise InputError("the input is empty", where=where, seen=describe(tensor), cure="at least one sample")
+    finite = torch.isfinite(tensor)
+    if not bool(finite.all()):
+        at = tuple(int(i) for i in (~finite).nonzero()[0])
+        raise InputError(
+            "the input has values that are not finite",
+            where=f"{where} at {at}",
+            seen=f"{float(tensor[at])}, {int((~finite).sum())} of {tensor.numel()} values",
+            cure="fill or drop missing values first",
+        )

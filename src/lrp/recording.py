@@ -18,6 +18,9 @@ from lrp.targets import Call
 
 __all__ = ["Tape", "record"]
 
+INDEXING = frozenset({"Select", "Slice", "Index", "Gather", "Squeeze", "Unsqueeze", "View", "UnsafeView", "Reshape"})
+"""What may be done to a recorded tensor after the block, as in `tape.relevance(y[0, 3])`: it moves elements alone."""
+
 
 class Tape:
     """What `record` gives: `source` marks inputs, `relevance` propagates from one or more numbers."""
@@ -70,7 +73,7 @@ class Tape:
             reduce=lambda path, relevance: relevance,
             modules=(),
         )
-        return finish(forward, lambda: forward, retain=True)
+        return finish(forward, lambda: forward, retain=True, beyond=INDEXING)
 
 
 def record(composite: Composite | None = None, *, ledger: Books = "sinks") -> Tape:

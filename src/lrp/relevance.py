@@ -116,6 +116,8 @@ class Relevance:
             InputError: the labels do not fit the input.
         """
         sources = named_inputs(self.input)
+        n = len(self.explained)
+        sources = {name: _by_sample(r, n) for name, r in sources.items()}
         everything = sum((_per_sample(r) for r in sources.values()), torch.zeros_like(self.explained))
         if groups is None:
             parts = {name: _per_sample(r) for name, r in sources.items()}
@@ -130,7 +132,7 @@ class Relevance:
 
     def top(self, k: int = 10) -> list[list[TopInput]]:
         """Per sample, the `k` elements of the inputs with the largest absolute relevance, largest first."""
-        sources = named_inputs(self.input)
+        sources = {name: _by_sample(r, len(self.explained)) for name, r in named_inputs(self.input).items()}
         result = []
         for sample in range(len(self.explained)):
             found: list[TopInput] = []
@@ -234,6 +236,11 @@ def nearest(name: str, known: Sequence[str]) -> str:
     """The known names nearest to a misspelt one, for the cure of an error."""
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)[:5]
     return "one of " + ", ".join(repr(n) for n in close if n) + (", ..." if len(known) > len(close) else "")
+
+
+def _by_sample(r: Tensor, n: int) -> Tensor:
+    """Relevance with an axis of samples; a single explained number belongs to the whole of an input."""
+    return r if r.dim() and (n > 1 or len(r) == 1) else r.unsqueeze(0)
 
 
 def _per_sample(r: Tensor) -> Tensor:

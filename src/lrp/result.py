@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from lrp.engine.calls import OpCall, Probe
 from lrp.engine.propagate import Measured, prepare, propagate
 from lrp.engine.run import Run
-from lrp.engine.structure import map_tensors
+from lrp.engine.structure import map_tensors, tensors_in
 from lrp.errors import CompositeError, DetachedError, LRPWarning, ModelError
 from lrp.inputs import Inputs
 from lrp.ledger import Ledger
@@ -58,19 +58,33 @@ class Forward:
     modules: Sequence[str]
 
 
-def finish(forward: Forward, again: Callable[[], Forward], *, retain: bool = False) -> Relevance:
-    """Propagate, and build the result; `again` gives the forward pass once more, for books by sample."""
+def finish(
+    forward: Forward,
+    again: Callable[[], Forward],
+    *,
+    retain: bool = False,
+    beyond: Set[str] = frozenset(),
+) -> Relevance:
+    """Propagate, and build the result.
+
+    Args:
+        forward: the forward pass.
+        again: gives the forward pass once more, for books by sample.
+        retain: keep the graph for more.
+        beyond: autograd nodes that may lie behind what was seen.
+    """
     run, explained = forward.run, forward.explained
     _refuse_cut_off(forward)
     _refuse_unmatched(run)
-    on_the_way = prepare(run, explained)
-    probes = [probe for _, _, _, structure in forward.kept for probe in _flat(structure)]
+    on_the_way = prepare(run, explained, beyond)
+    probes = [probe for _, _, _, structure in forward.kept for probe in tensors_in(structure, leaf=Probe)]
     measured = propagate(run, explained, torch.ones_like(explained), on_the_way, probes, retain=retain)
     ledger = None
     if run.books:
-        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again, explained.detach()))
+        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again, explained.detach(), beyond))
     found = dict(zip(map(id, probes), measured.probes, strict=True))
-    layers, layer_inputs = (_layers(forward, side, found) for side in ("out", "in"))
+    layers = _layers(forward, "out", found)
+    layer_inputs = {path: r for path, r in _layers(forward, "in", found).items() if path in layers}
     result = Relevance(
         input=forward.inputs.with_relevance(measured.sources),
         output=map_tensors(lambda t: t.detach(), forward.output),
@@ -90,15 +104,6 @@ def finish(forward: Forward, again: Callable[[], Forward], *, retain: bool = Fal
     return result
 
 
-def _flat(structure: Any) -> list[Probe]:
-    if isinstance(structure, Probe):
-        return [structure]
-    items = (
-        structure.values() if isinstance(structure, dict) else structure if isinstance(structure, (tuple, list)) else ()
-    )
-    return [probe for item in items for probe in _flat(item)]
-
-
 def _layers(forward: Forward, side: str, found: dict[int, Tensor | None]) -> dict[str, Any]:
     """Relevance by module path, output to input; the calls of a module used several times are told apart."""
     rows = [row for row in forward.kept if row[1] == side]
@@ -114,15 +119,8 @@ def _layers(forward: Forward, side: str, found: dict[int, Tensor | None]) -> dic
 
 def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
     """The structure with relevance in the place of probes; None where none of them is on the way."""
-    if isinstance(structure, Probe):
-        return found[id(structure)]
-    if isinstance(structure, dict):
-        placed: Any = {key: _placed(item, found) for key, item in structure.items()}
-        return placed if any(item is not None for item in placed.values()) else None
-    if isinstance(structure, (tuple, list)):
-        placed = type(structure)(_placed(item, found) for item in structure)
-        return placed if any(item is not None for item in placed) else None
-    return None
+    placed = map_tensors(lambda probe: found[id(probe)], structure, leaf=Probe)
+    return placed if tensors_in(placed) else None
 
 
 def _ledger(measured: Measured, explained: Tensor, by_sample: Callable[[], Ledger] | None) -> Ledger:
@@ -141,7 +139,7 @@ def _with(ledger: Ledger, by_sample: Callable[[], Ledger] | None) -> Ledger:
     return Ledger(ledger.explained, ledger.sources, ledger.magnitude, ledger.size, ledger.rows, ledger.lost, by_sample)
 
 
-def _by_sample(again: Callable[[], Forward], expected: Tensor) -> Ledger:
+def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str]) -> Ledger:
     """One backward pass per sample."""
     with torch.inference_mode(False):
         forward = again()
@@ -152,7 +150,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor) -> Ledger:
                 where="ledger.by_sample()",
                 cure="explain again",
             )
-        on_the_way = prepare(forward.run, explained)
+        on_the_way = prepare(forward.run, explained, beyond)
         ledgers = []
         for sample in range(len(explained)):
             seed = torch.zeros_like(explained)

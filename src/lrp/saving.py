@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ def write(path: str | PathLike[str], content: Mapping[str, Any]) -> None:
     """Write nested tuples, lists and mappings of tensors and JSON values; the file appears whole or not at all.
 
     Raises:
-        LoadError: the file name does not end in `.safetensors`.
+        LoadError: the file name does not end in `.safetensors`, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -38,6 +39,8 @@ def write(path: str | PathLike[str], content: Mapping[str, Any]) -> None:
             return {"tensor": name}
         if isinstance(item, (tuple, list)):
             return {"list" if isinstance(item, list) else "tuple": [packed(inner) for inner in item]}
+        if dataclasses.is_dataclass(item) and not isinstance(item, type):
+            item = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
         if isinstance(item, Mapping):
             return {"dict": [[str(key), packed(inner)] for key, inner in item.items()]}
         return {"value": item if isinstance(item, (str, int, float, bool, type(None))) else str(item)}
@@ -47,6 +50,10 @@ def write(path: str | PathLike[str], content: Mapping[str, Any]) -> None:
     try:
         save_file(tensors, temporary, metadata=header)
         os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise LoadError(
+            "the result cannot be written", where=str(path), seen=str(error), cure="an existing folder one may write to"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

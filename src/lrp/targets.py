@@ -209,6 +209,12 @@ def _scores(output: Any) -> Tensor:
         )
     if not output.is_floating_point():
         raise TargetError("the output is not a floating tensor", seen=describe(output), cure="a function as target")
+    if output.dim() == 0:
+        raise TargetError(
+            "the output is one number without an axis of samples",
+            seen=describe(output),
+            cure="target=lambda output: output.reshape(1), for one explanation of the whole batch",
+        )
     if output.dim() == 1:
         return output.unsqueeze(1)
     if output.dim() != 2:

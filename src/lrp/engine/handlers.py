@@ -17,6 +17,7 @@ from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_glu, handle_softmax
 from lrp.engine.product import handle_product
 from lrp.engine.segments import slot_through
+from lrp.engine.structure import tensors_in
 from lrp.engine.values import Value
 from lrp.errors import TrainingModeError
 from lrp.ops.table import Op
@@ -59,9 +60,11 @@ def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
     """Operations that move elements about, perhaps among constants."""
     value = Value(factors=1 if call.constants else _factors(run, call), slot=slot_through(run, call))
     first = run.value(call.data[0]) or Value()
-    if len(call.data) == 1 and first.logit is not None and call.written is None:
+    if len(call.data) == 1 and first.logit is not None and call.written is None and not call.op.fills:
         logit = first.logit
         value.logit, value.logit_of = call.run(lambda t: logit if call.is_data(t) else t), first.logit_of
+        for moved in tensors_in(value.logit):
+            run.put(moved, Value(linear_above=True))
     return Outcome(carry_out(run, call), value)
 
 

@@ -58,7 +58,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
             "rrelu draws its slopes at random", where=record.name, seen="training=True", cure="model.eval()"
         )
     in_place = call.written is not None
-    logit = (x.clone() if in_place else x) if name == "sigmoid" else None
+    logit = (run.copied(x) if in_place else x) if name == "sigmoid" else None
     value = Value(nonnegative=name in NONNEGATIVE, logit=logit, logit_of=name if logit is not None else "")
     data = run.tap(record, x, in_place)
     if name in HOMOGENEOUS and not (in_place and name in GATES):  # torch refuses a negative slope in place

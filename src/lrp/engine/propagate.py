@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,9 @@ class Measured:
     cut: Tensor | None = None
 
 
-def prepare(run: Run, explained: Tensor) -> list[OpCall]:
-    """Check that everything on the way was seen and covered; returns the op calls on the way."""
-    return verify(edge_of(explained), run.leaves, run.intervals, run.strangers)
+def prepare(run: Run, explained: Tensor, beyond: Set[str]) -> list[OpCall]:
+    """Check that everything on the way was seen and covered, or is `beyond`; returns the op calls on the way."""
+    return verify(edge_of(explained), run.leaves, run.intervals, run.strangers, beyond)
 
 
 def propagate(

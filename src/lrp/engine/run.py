@@ -113,9 +113,8 @@ class Run(TorchFunctionMode):
         """A copy of the tensor that carries data; relevance is measured at it."""
         start = sequence_number()
         with torch._C.DisableTorchFunction(), torch.enable_grad():
-            leaf = tensor.clone() if tensor.is_inference() else tensor.detach()
-            leaf = leaf.requires_grad_()
-            data = leaf.clone()
+            leaf = tensor.detach().clone().requires_grad_()
+            data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
             probe = Probe(edge_of(leaf), self._shelf.hold(leaf))
             probe.slot = edge_of(slot) if self._wants_slots else None
@@ -162,6 +161,10 @@ class Run(TorchFunctionMode):
                 self.strangers.add(tensor.grad_fn)
             return value
         return None
+
+    def put(self, tensor: Tensor, value: Value) -> None:
+        """Note facts about a tensor that carries data."""
+        self._tracker.put(tensor, value)
 
     def known(self, tensor: Tensor) -> Value | Detached | None:
         """What the tracker knows of a tensor, without looking for more."""
@@ -362,11 +365,11 @@ class Run(TorchFunctionMode):
         self._shelf.before_write(written)
         for value in self._tracker.values():
             if value.foldable is not None and shares(value.foldable.x, written):
-                value.foldable.x = self._copied(value.foldable.x)
+                value.foldable.x = self.copied(value.foldable.x)
             if value.logit is not None and shares(value.logit, written):
-                value.logit = self._copied(value.logit)
+                value.logit = self.copied(value.logit)
 
-    def _copied(self, tensor: Tensor) -> Tensor:
+    def copied(self, tensor: Tensor) -> Tensor:
         """A copy in the graph, which keeps the value as it is now."""
         copy: Tensor = tensor.clone()
         value = self.value(tensor)
@@ -378,7 +381,7 @@ class Run(TorchFunctionMode):
         """Operands that share memory with the tensor written into, as copies: autograd may save them for later."""
 
         def copied(tensor: Tensor) -> Tensor:
-            return self._copied(tensor) if shares(tensor, written) else tensor
+            return self.copied(tensor) if shares(tensor, written) else tensor
 
         others = {key: item if item is written else map_tensors(copied, item) for key, item in kwargs.items()}
         return (*args[:1], *map_tensors(copied, args[1:])), others

@@ -15,28 +15,37 @@ _LEAVES = frozenset({type(None), bool, int, float, str, slice, type(...), torch.
 """What holds no tensor and is met in every call; looked up first, as this runs for every torch call."""
 
 
-def map_tensors(function: Callable[[Tensor], Any], structure: Any) -> Any:
-    """The same structure with `function` applied to every tensor; other leaves stay."""
-    if isinstance(structure, Tensor):
+def map_tensors(function: Callable[[Any], Any], structure: Any, leaf: type = Tensor, others: bool = True) -> Any:
+    """The same structure with `function` applied to every tensor.
+
+    Args:
+        function: what is applied.
+        structure: tuples, lists, mappings and dataclasses, nested.
+        leaf: what counts as a tensor.
+        others: whether other leaves stay; else None is in their place.
+    """
+    if isinstance(structure, leaf):
         return function(structure)
     if type(structure) in _LEAVES:
-        return structure
+        return structure if others else None
+
+    def inner(item: Any) -> Any:
+        return map_tensors(function, item, leaf, others)
+
     if isinstance(structure, tuple):
-        items = [map_tensors(function, item) for item in structure]
+        items = [inner(item) for item in structure]
         if type(structure) is tuple:
             return tuple(items)
         return type(structure)(*items) if hasattr(structure, "_fields") else type(structure)(items)
     if isinstance(structure, list):
-        return [map_tensors(function, item) for item in structure]
+        return [inner(item) for item in structure]
     if isinstance(structure, Mapping):
-        mapped = {key: map_tensors(function, item) for key, item in structure.items()}
+        mapped = {key: inner(item) for key, item in structure.items()}
         return mapped if type(structure) is dict else _rebuilt(structure, mapped)
     if dataclasses.is_dataclass(structure) and not isinstance(structure, type):
-        return dataclasses.replace(
-            structure,
-            **{f.name: map_tensors(function, getattr(structure, f.name)) for f in dataclasses.fields(structure)},
-        )
-    return structure
+        fields = {f.name: inner(getattr(structure, f.name)) for f in dataclasses.fields(structure)}
+        return dataclasses.replace(structure, **fields)
+    return structure if others else None
 
 
 def _rebuilt(like: Mapping[Any, Any], mapped: dict[Any, Any]) -> Any:
@@ -47,27 +56,27 @@ def _rebuilt(like: Mapping[Any, Any], mapped: dict[Any, Any]) -> Any:
         return mapped
 
 
-def tensors_in(structure: Any) -> list[Tensor]:
-    """Every tensor of a structure, in order."""
-    found: list[Tensor] = []
-    _collect(structure, found)
+def tensors_in(structure: Any, leaf: type = Tensor) -> list[Any]:
+    """Every tensor (or other leaf) of a structure, in order."""
+    found: list[Any] = []
+    _collect(structure, leaf, found)
     return found
 
 
-def _collect(structure: Any, found: list[Tensor]) -> None:
-    if isinstance(structure, Tensor):
+def _collect(structure: Any, leaf: type, found: list[Any]) -> None:
+    if isinstance(structure, leaf):
         found.append(structure)
     elif type(structure) in _LEAVES:
         return
     elif isinstance(structure, (tuple, list)):
         for item in structure:
-            _collect(item, found)
+            _collect(item, leaf, found)
     elif isinstance(structure, Mapping):
         for item in structure.values():
-            _collect(item, found)
+            _collect(item, leaf, found)
     elif dataclasses.is_dataclass(structure) and not isinstance(structure, type):
         for field in dataclasses.fields(structure):
-            _collect(getattr(structure, field.name), found)
+            _collect(getattr(structure, field.name), leaf, found)
 
 
 def describe(structure: Any, indent: str = "") -> str:

@@ -84,7 +84,9 @@ def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:
     return node is not None and bool(nodes_on_the_way([node], leaves))
 
 
-def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals, strangers: Set[Node]) -> list[OpCall]:
+def verify(
+    target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals, strangers: Set[Node], beyond: Set[str]
+) -> list[OpCall]:
     """The op calls on the way from target to sources, in order of execution.
 
     Args:
@@ -92,6 +94,7 @@ def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals,
         leaves: the sources.
         intervals: which autograd nodes were seen.
         strangers: nodes of data tensors that no handled call returned; their numbers may be another thread's.
+        beyond: names of nodes (without `Backward0`) that need not have been seen.
 
     Raises:
         UnseenError: part of the way was not seen.
@@ -105,7 +108,7 @@ def verify(target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals,
             seen, call = False, None
         if call is not None:
             on_the_way[call.number] = call
-        elif not seen and not is_registered_node(node.name()):
+        elif not seen and not is_registered_node(node.name()) and node.name().split("Backward")[0] not in beyond:
             unseen.append(f"{node.name()}, which reads {', '.join(n.name() for n in below) or 'nothing'}")
     if unseen:
         raise _unseen(unseen)
