@@ -62,9 +62,9 @@ BAD: dict[str, tuple[Callable[[], object], type[lrp.LRPError], str, str]] = {
     "NaN": (explained(MLP, NAN), errors.InputError, "not finite", "'input' (1, 2) nan 1 of 30 fill"),
     "infinite": (explained(MLP, INFINITE), errors.InputError, "not finite", "'input' (2, 0) -inf 1 of 30 fill"),
     "NaN, second input": (explained(torch.add, (X, NAN)), errors.InputError, "not finite", "'1' at (1, 2)"),
-    "NaN, module as source": (explained(MLP, NAN, sources="0"), errors.InputError, "not finite", "nan (1, 2)"),
+    "NaN, module as source": (explained(MLP, NAN, sources="0"), errors.InputError, "not finite", "nan (1, 0)"),
     "empty batch": (explained(MLP, X[:0]), errors.InputError, "empty", "(0, 10) at least one sample"),
-    "empty batch, module as source": (explained(MLP, X[:0], sources="0"), errors.InputError, "empty", "(0, 10)"),
+    "empty batch, module as source": (explained(MLP, X[:0], sources="0"), errors.InputError, "empty", "(0, 16)"),
     "no features": (explained(MLP, X[:, :0]), errors.InputError, "empty", "(3, 0)"),
     "integer image": (
         explained(VGG, (IMAGES * 255).to(torch.uint8)), errors.InputError, "floating", "uint8 .float() / 255"),

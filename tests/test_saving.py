@@ -149,3 +149,18 @@ def test_saving_elsewhere_leaves_nothing_behind(tmp_path: Path):
     with pytest.raises((OSError, errors.LRPError)):
         FULL.save(tmp_path / "missing" / "r.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_saving_that_fails_at_the_end_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "r.safetensors"
+    FULL.save(path)
+    before = path.read_bytes()
+
+    def fails(*args: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fails)
+    with pytest.raises((OSError, errors.LRPError)):
+        FULL.save(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["r.safetensors"]
+    assert path.read_bytes() == before

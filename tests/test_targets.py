@@ -192,6 +192,7 @@ MIXED = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:the sources' relevance is")
 @pytest.mark.parametrize("how", MIXED)
 def test_top_class_among_probabilities_and_constants_is_the_models(how: str):
     """Logits beside constant probabilities have another order: all below 0 here."""

@@ -36,7 +36,6 @@ class Inputs:
                 cure="torch.as_tensor(...)" if not isinstance(given, list) else "tuple(inputs), or torch.stack(inputs)",
             )
         self.given = given
-        self._structure = given
         named = named_inputs(given)
         self._wanted = _chosen(named, sources)
         if not isinstance(sources, str):
@@ -56,19 +55,20 @@ class Inputs:
         return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}
 
     def at_module(self, run: Run, path: str, output: Any) -> Any:
-        """A module's output with its floating tensors as the sources."""
-        self._structure = output
-        self._wanted = {name: tensor for name, tensor in named_inputs(output).items() if tensor.is_floating_point()}
-        for tensor in self._wanted.values():
+        """A module's output with its floating tensors as the sources; none of the inputs is one."""
+
+        def source(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point():
+                return tensor
             check_source(f"output of {path!r}", tensor)
-        return map_tensors(lambda t: run.source(t) if t.is_floating_point() else t, output)
+            return run.source(tensor)
+
+        return map_tensors(source, output)
 
     def with_relevance(self, relevances: Sequence[Tensor | None]) -> Any:
         """The inputs' structure with relevance in the place of each source, None elsewhere."""
-        names, found = iter(named_inputs(self._structure)), iter(relevances)
-        return map_tensors(
-            lambda _: next(found) if next(names) in self._wanted else None, self._structure, others=False
-        )
+        names, found = iter(named_inputs(self.given)), iter(relevances)
+        return map_tensors(lambda _: next(found) if next(names) in self._wanted else None, self.given, others=False)
 
 
 def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | None) -> dict[str, Tensor]:
@@ -115,6 +115,7 @@ def check_source(where: str, tensor: Tensor) -> None:
         raise InputError("float16 overflows in a relevance pass", where=where, cure="model.float(), inputs.float()")
     if tensor.numel() == 0:
         raise InputError("the input is empty", where=where, seen=describe(tensor), cure="at least one sample")
+    tensor = tensor.detach()
     finite = torch.isfinite(tensor)
     if not bool(finite.all()):
         at = tuple(int(i) for i in (~finite).nonzero()[0])

@@ -31,7 +31,7 @@ def stem(x: Tensor) -> Tensor:
 
 
 def tail(h: Tensor) -> Tensor:
-    return F.conv1d(F.pad(h, (1, 1)).unsqueeze(1), TAIL, TAIL_BIAS).mean(2)
+    return F.conv1d(h.unsqueeze(1), TAIL, TAIL_BIAS, padding=1).mean(2)
 
 
 def at_the_source(f: Function) -> Model:
