@@ -64,6 +64,12 @@ def _view_read_after_write(h: Tensor) -> Tensor:
     return torch.cat([h[:, :1], view], 1)
 
 
+def _view_of_what_is_lowered(h: Tensor) -> Tensor:
+    view = h[:, 1:]
+    h.sub_(1)
+    return view
+
+
 def _into_zeros(h: Tensor) -> Tensor:
     buffer = torch.zeros_like(h)
     buffer[:, 0] = h[:, 1]
@@ -158,6 +164,7 @@ IN_PLACE = [
     Spelling("view.sigmoid_()", _view_gated, lambda h: torch.cat([h[:, :1], torch.sigmoid(h[:, 1:])], 1)),
     Spelling("view += y", _view_added, lambda h: torch.cat([h[:, :1], h[:, 1:] + 3 * h[:, :1]], 1)),
     Spelling("view of what is written", _view_read_after_write, lambda h: 3 * h),
+    Spelling("view of what is lowered", _view_of_what_is_lowered, lambda h: h[:, 1:] - 1),
     Spelling("h[:, 0] = 0", lambda h: _then(h, h.__setitem__((slice(None), 0), 0)), _part),
     Spelling("masked_fill_", lambda h: h.masked_fill_(_mask(h), 0.5), lambda h: torch.where(_mask(h), 0.5, h)),
     Spelling(

@@ -18,15 +18,14 @@ from torch.overrides import TorchFunctionMode
 from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
-from lrp.engine.inplace import shares, written_by
+from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
-from lrp.engine.segments import slot_of_base, strided_like
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, reaches, sequence_number
-from lrp.errors import DetachedError, LRPError
+from lrp.errors import LRPError
 from lrp.ops.table import METADATA, Op, lookup
 from lrp.rules.linear import ArrivingRule, InputRule
 
@@ -74,7 +73,7 @@ class Run(TorchFunctionMode):
         self.intervals = Intervals()
         self.strangers: set[Any] = set()
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
-        self._tracker, self._shelf = Tracker(), Shelf()
+        self.tracker, self.shelf = Tracker(), Shelf()
         self._uses: Counter[tuple[str, str]] = Counter()
         self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
 
@@ -84,7 +83,7 @@ class Run(TorchFunctionMode):
         self._stack = ExitStack()
         self._stack.enter_context(torch.inference_mode(False))
         self._stack.enter_context(torch.enable_grad())
-        self._stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self._shelf.hold, lambda held: held.value))
+        self._stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self.shelf.hold, lambda held: held.value))
         self._stack.enter_context(self.modules)
         super().__enter__()
         return self
@@ -116,23 +115,23 @@ class Run(TorchFunctionMode):
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
-            probe = Probe(edge_of(leaf), self._shelf.hold(leaf))
+            probe = Probe(edge_of(leaf), self.shelf.hold(leaf))
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
-            self._tracker.put(data, Value(slot=slot if self._wants_slots else None))
+            self.tracker.put(data, Value(slot=slot if self._wants_slots else None))
         self.intervals.add(start, None)
         return data
 
     def offset(self, call: OpCall, constant: Tensor) -> Tensor:
         """An alias of an additive constant; its value times its gradient is what it keeps."""
-        known = self._tracker.get(constant)
+        known = self.tracker.get(constant)
         kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
         constant = as_constant(constant)
         if not self.books or not constant.is_floating_point():
             return constant
         leaf = constant.detach().requires_grad_()
-        self.entries.append(Entry(call, kind, leaf, self._shelf.hold(constant), where))
+        self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant), where))
         return leaf
 
     def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
@@ -147,16 +146,16 @@ class Run(TorchFunctionMode):
 
     def value(self, tensor: Tensor) -> Value | None:
         """The facts about a tensor that carries data, or None for a constant."""
-        known = self._tracker.get(tensor)
+        known = self.tracker.get(tensor)
         if isinstance(known, Value):
             return known
         if not tensor.requires_grad or tensor.is_leaf:
             return None
         # not met before: a view of a data tensor that was written to, or made by something the mode did not see
         base = tensor._base
-        if (base is not None and isinstance(self._tracker.get(base), Value)) or reaches(tensor, self.leaves):
+        if (base is not None and isinstance(self.tracker.get(base), Value)) or reaches(tensor, self.leaves):
             value = Value(linear_above=True)
-            self._tracker.put(tensor, value)
+            self.tracker.put(tensor, value)
             if base is None and tensor.grad_fn is not None:
                 self.strangers.add(tensor.grad_fn)
             return value
@@ -164,17 +163,25 @@ class Run(TorchFunctionMode):
 
     def put(self, tensor: Tensor, value: Value) -> None:
         """Note facts about a tensor that carries data."""
-        self._tracker.put(tensor, value)
+        self.tracker.put(tensor, value)
 
     def known(self, tensor: Tensor) -> Value | Detached | None:
         """What the tracker knows of a tensor, without looking for more."""
-        return self._tracker.get(tensor)
+        return self.tracker.get(tensor)
+
+    def copied(self, tensor: Tensor) -> Tensor:
+        """A copy in the graph, which keeps the value as it is now."""
+        copy: Tensor = tensor.clone()
+        value = self.value(tensor)
+        if value is not None:
+            self.tracker.put(copy, replace(value, foldable=None))
+        return copy
 
     def measure(self, tensor: Tensor) -> Probe:
         """A place to measure the relevance of a tensor that carries data."""
         value = self.known(tensor)
         slot = edge_of(value.slot) if isinstance(value, Value) and value.slot is not None else None
-        return Probe(edge_of(tensor), self._shelf.hold(tensor), slot)
+        return Probe(edge_of(tensor), self.shelf.hold(tensor), slot)
 
     def probe(self, tensor: Tensor) -> Probe:
         """The same for a tensor the user asked for: behind a folded call it means the folded output."""
@@ -191,17 +198,17 @@ class Run(TorchFunctionMode):
             return tensor
         if in_place:
             whole = self._whole(tensor, tensor)
-            known = self._tracker.get(whole)
+            known = self.tracker.get(whole)
             if whole is not tensor and isinstance(known, Value) and known.slot is not None:
                 known.slot = Identity.apply(known.slot, False)
                 call.handed.append(Probe(edge_of(known.slot), None))
             probe = self.measure(Identity.apply(whole, True))
-            probe.held, probe.slot = self._shelf.hold(whole.detach().clone()), None
+            probe.held, probe.slot = self.shelf.hold(whole.detach().clone()), None
             call.handed.append(probe)
             return tensor
         tapped: Tensor = Identity.apply(tensor, False)
-        known = self._tracker.get(tensor)
-        self._tracker.put(tapped, replace(known if isinstance(known, Value) else Value(), slot=None, foldable=None))
+        known = self.tracker.get(tensor)
+        self.tracker.put(tapped, replace(known if isinstance(known, Value) else Value(), slot=None, foldable=None))
         call.handed.append(self.measure(tapped))
         return tapped
 
@@ -252,8 +259,8 @@ class Run(TorchFunctionMode):
         try:
             written = written_by(func, args, kwargs)
             if written is not None:
-                self._before_write(written)
-                args, kwargs = self._apart(args, kwargs, written)
+                before_write(self, written)
+                args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
             if not data or func in _CUTS or not torch.is_grad_enabled():
@@ -302,14 +309,14 @@ class Run(TorchFunctionMode):
             if output is not written and call.is_data(output):
                 continue
             if not output.requires_grad:
-                self._tracker.put(output, Detached(record.path, record.operation))
+                self.tracker.put(output, Detached(record.path, record.operation))
                 continue
             facts = Value() if value is None else value.at(index)
             facts.linear_above = facts.linear_above or above
             facts.nonnegative = facts.nonnegative or nonnegative
-            self._tracker.put(output, facts)
+            self.tracker.put(output, facts)
         if written is not None:
-            self._after_write(record, written, above)
+            after_write(self, record, written, above)
         carrying = [output for output in outputs if output.requires_grad]
         if carrying:
             record.shape = tuple(carrying[0].shape)
@@ -330,8 +337,8 @@ class Run(TorchFunctionMode):
     ) -> Any:
         """Carry out a call that relevance does not flow through, and remember what it cuts off."""
         if written is not None and func is not torch.Tensor.detach_:
-            self._refuse_unseen_write(func, written)
-        lost = next((known for t in tensors if isinstance(known := self._tracker.get(t), Detached)), None)
+            refuse_unseen_write(self, func, written)
+        lost = next((known for t in tensors if isinstance(known := self.tracker.get(t), Detached)), None)
         if func in _TO_PYTHON and (data or lost is not None):
             self.escapes.append(Detached(self.modules.path, f".{func.__name__}()"))
             args = map_tensors(as_constant, args)
@@ -344,82 +351,21 @@ class Run(TorchFunctionMode):
             if written is not None:
                 outputs += [written] if written._base is None else [written, written._base]
             for output in outputs:
-                self._tracker.put(output, lost)
+                self.tracker.put(output, lost)
         return result
-
-    def _refuse_unseen_write(self, func: Any, written: Tensor) -> None:
-        """A write outside the graph into memory of a tensor on the way would change numbers behind its back."""
-        known = [self._tracker.get(written), *(value for _, value in self._tracker.sharing(written))]
-        if any(isinstance(value, Value) for value in known):
-            raise DetachedError(
-                "data on the way from a source is overwritten outside the graph, so its relevance cannot be followed",
-                where=f"{self.modules.path or '(model)'}: {getattr(func, '__name__', func)}",
-                seen="an in-place call under torch.no_grad(), or on .data or .detach() of a tensor in use",
-                cure="write it without no_grad / .data, or out of place",
-            )
-
-    # --- in-place writes ----------------------------------------------------------------------------------------------
-
-    def _before_write(self, written: Tensor) -> None:
-        """Copy what is held of the memory that is about to change."""
-        self._shelf.before_write(written)
-        for value in self._tracker.values():
-            if value.foldable is not None and shares(value.foldable.x, written):
-                value.foldable.x = self.copied(value.foldable.x)
-            if value.logit is not None and shares(value.logit, written):
-                value.logit = self.copied(value.logit)
-
-    def copied(self, tensor: Tensor) -> Tensor:
-        """A copy in the graph, which keeps the value as it is now."""
-        copy: Tensor = tensor.clone()
-        value = self.value(tensor)
-        if value is not None:
-            self._tracker.put(copy, replace(value, foldable=None))
-        return copy
-
-    def _apart(self, args: tuple[Any, ...], kwargs: dict[str, Any], written: Tensor) -> tuple[Any, dict[str, Any]]:
-        """Operands that share memory with the tensor written into, as copies: autograd may save them for later."""
-
-        def copied(tensor: Tensor) -> Tensor:
-            return self.copied(tensor) if shares(tensor, written) else tensor
-
-        others = {key: item if item is written else map_tensors(copied, item) for key, item in kwargs.items()}
-        return (*args[:1], *map_tensors(copied, args[1:])), others
-
-    def _after_write(self, record: OpCall, written: Tensor, above: bool) -> None:
-        """Facts about other tensors on the same memory no longer hold; that they carry data does."""
-        value = self.value(written) or Value()
-        base, slot = written._base, value.slot
-        if base is not None:
-            before = self._tracker.get(base)
-            if slot is not None and isinstance(before, Value) and before.slot is None:
-                slot = None
-            if slot is not None:
-                old = before.slot if isinstance(before, Value) else None
-                slot = slot_of_base(self, record, base, old, written, slot)
-            above = above or (isinstance(before, Value) and before.linear_above)
-            self._tracker.put(base, Value(linear_above=above, slot=slot))
-        whole = base if base is not None else written
-        for other, known in self._tracker.sharing(written):
-            if other is not whole and other.requires_grad:
-                was_above = isinstance(known, Value) and known.linear_above
-                part = None
-                if slot is not None and whole.is_contiguous():
-                    part = strided_like(slot.contiguous(), whole, other)
-                self._tracker.put(other, Value(linear_above=above or was_above, slot=part))
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def detached_from(self, structure: Any) -> Detached | None:
         """Where a tensor of a structure lost its way back to a source, if it did."""
-        return next((k for t in tensors_in(structure) if isinstance(k := self._tracker.get(t), Detached)), None)
+        return next((k for t in tensors_in(structure) if isinstance(k := self.tracker.get(t), Detached)), None)
 
     def logits_of(self, structure: Any) -> tuple[Any, str]:
         """The structure with what went into a final sigmoid or softmax in the place of what came out, and its name."""
         names: list[str] = []
 
         def before(tensor: Tensor) -> Tensor:
-            value = self._tracker.get(tensor)
+            value = self.tracker.get(tensor)
             if isinstance(value, Value) and value.logit is not None:
                 names.append(value.logit_of)
                 logit: Tensor = value.logit
