@@ -163,18 +163,19 @@ class Composite:
                 )
             yield _selector(entry[0]), entry[1]
 
-    def choose(self, call: Selectable, at_source: bool) -> tuple[Rule, int | None]:
-        """The rule of a call, and the number of the entry that chose it (None: the default of its family).
+    def choose(self, call: Selectable, at_source: bool) -> tuple[Rule, int | None, str]:
+        """The rule of a call, the number of the entry that chose it (None: the default of its family), and a note.
 
-        A preset's input rule is passed over where its call is not at a source; in a composite of one's own it stays,
-        and the engine refuses it by name.
+        A preset's input rule is passed over where its call is not at a source, and the note says so; in a composite of
+        one's own it stays, and the engine refuses it by name.
         """
+        note = ""
         for number, (selector, rule) in enumerate(self.entries):
-            if isinstance(rule, InputRule) and not at_source and not self.strict:
-                continue
             if call.family in rule.families and selector.matches(call):
-                return rule, number
-        return DEFAULTS.get(call.family, Zero()), None
+                if not isinstance(rule, InputRule) or at_source or self.strict:
+                    return rule, number, note
+                note = f"not at a source, so not {rule}"
+        return DEFAULTS.get(call.family, Zero()), None, note
 
     def label(self, entry: int | None) -> str:
         """The entry in words."""

@@ -166,7 +166,9 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
     """One rule for a linear call and the norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
     record = call.record
     record.rule, record.entry = above.call.rule, above.call.entry
-    record.note, above.call.note = f"with #{above.call.number} folded in", f"folded into #{record.number}"
+    passed_over = above.call.note if above.call.note.startswith("not at a source") else ""
+    record.note = f"{passed_over}; with #{above.call.number} folded in".removeprefix("; ")
+    above.call.note = f"folded into #{record.number}"
     record.first = above.call.first
     if above.plain is not None:
         plain = run.tap(record, above.plain)

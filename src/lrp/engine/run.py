@@ -291,7 +291,7 @@ class Run(TorchFunctionMode):
             call.rule, call.entry = op.rule, "(registered)"
         elif op.family:
             at_source = all(value is not None and value.slot is not None for value in values)
-            call.rule, number = self.composite.choose(call, at_source)
+            call.rule, number, call.note = self.composite.choose(call, at_source)
             call.entry = self.composite.label(number)
             self.matched.add(number)
         self.calls.append(call)
