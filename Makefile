@@ -10,7 +10,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format peers
+.PHONY: help demo test lint format peers bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ lint: $(VENV)/.installed-dev ## format, style, types, direction of imports
 format: $(VENV)/.installed-dev ## rewrite the files as `make lint` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-dev ## time explanations over gradient x input; writes benchmarks/records/speed.json
+	$(BIN)/python -m benchmarks.speed
 
 peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
 	PEERS=$(PEERS) tests/agreement/make_peers.sh

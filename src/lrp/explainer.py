@@ -12,7 +12,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.modules import Frame, refuse_training
+from lrp.engine.modules import Frame, refuse_compiled, refuse_training
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError
@@ -117,6 +117,7 @@ class Explainer:
         """Explain one batch; see `explain`."""
         chosen = as_target(target)
         if self._module is not None:
+            refuse_compiled(self._module.named_modules())
             refuse_training(self._module.named_modules())
         given = Inputs(inputs, self.sources)
         with torch.inference_mode(False), _unchanged(self._module):

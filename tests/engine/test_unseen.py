@@ -212,3 +212,11 @@ def test_checkpointed_part_is_right_or_refused(reentrant: bool):
     except lrp.errors.ModelError:
         return
     assert_same(r.input, lrp.explain(Host(part), X).input)
+
+
+def test_compiled_module_is_refused_by_name():
+    model = nn.Sequential(nn.Linear(4, 3), torch.compile(nn.Linear(3, 2), backend="eager")).double()
+    with pytest.raises(lrp.errors.UnseenError, match="compiled") as caught:
+        lrp.explain(model, torch.ones(2, 4, dtype=torch.float64))
+    assert caught.value.where == "1"
+    assert lrp.explain(nn.Sequential(model[0], model[1]._orig_mod), torch.ones(2, 4, dtype=torch.float64))

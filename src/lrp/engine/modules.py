@@ -13,9 +13,9 @@ from typing import Any
 import torch.nn as nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lrp.errors import TrainingModeError
+from lrp.errors import TrainingModeError, UnseenError
 
-__all__ = ["Frame", "ModulePaths", "refuse_training"]
+__all__ = ["Frame", "ModulePaths", "refuse_compiled", "refuse_training"]
 
 
 def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
@@ -38,6 +38,22 @@ def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
             seen=f"{type(module).__name__} with training=True (modules like this: {len(active)})",
             cure="model.eval()",
         )
+
+
+def refuse_compiled(modules: Iterable[tuple[str, nn.Module]]) -> None:
+    """Refuse compiled modules: what they run is not seen.
+
+    Raises:
+        UnseenError: some are.
+    """
+    for name, module in modules:
+        if type(module).__name__ == "OptimizedModule":  # its class lives in a module that takes seconds to import
+            raise UnseenError(
+                "a compiled module hides its operations",
+                where=name or "(model)",
+                seen="torch.compile",
+                cure="explain the original module, which has the same weights: compiled._orig_mod",
+            )
 
 
 @dataclass(slots=True)
