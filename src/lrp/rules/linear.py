@@ -114,10 +114,11 @@ class Epsilon(ArrivingRule):
         check_epsilon("Epsilon", self.epsilon)
 
     def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
-        small = stabiliser(z, self.epsilon)
-        total = z + small
-        q = m * torch.where(total == 0, torch.ones_like(z), z / total)
-        return q, {"stabiliser": lambda: q * small}
+        if self.epsilon == 0:
+            return m, {"stabiliser": lambda: torch.zeros_like(m)}
+        size = z.abs()
+        q = m * (size / (size + self.epsilon))  # z / st(z) with both divided by sign(z)
+        return q, {"stabiliser": lambda: q * stabiliser(z, self.epsilon)}
 
 
 @dataclass(frozen=True)
@@ -151,14 +152,13 @@ class ZPlus(LinearRule):
         else:
             z_pos, transpose = op.partial((x.clamp(min=0), w_pos), (x.clamp(max=0), op.weight.clamp(max=0)))
         b_pos = op.bias.clamp(min=0) if op.bias is not None else z_pos.new_zeros(())
-        small = stabiliser(z_pos + b_pos, self.epsilon)
-        total = z_pos + b_pos + small
-        q = torch.where(total == 0, torch.zeros_like(m), m * z / total)
+        total = (z_pos + (b_pos + self.epsilon)).clamp(min=self.epsilon)  # z+ is negative by rounding alone
+        q = _share(m * z, total, self.epsilon)
         parts = transpose(q)
-        m_x = torch.where(x >= 0, parts[0], parts[-1])
+        m_x = parts[0] if len(parts) == 1 else torch.where(x >= 0, parts[0], parts[1])
         return m_x, {
             "bias": lambda: q * b_pos,
-            "stabiliser": lambda: torch.where(total == 0, m * z, q * small),
+            "stabiliser": lambda: q * self.epsilon if self.epsilon else torch.where(total == 0, m * z, 0),
         }
 
 
@@ -187,9 +187,14 @@ class Flat(InputRule):
         check_epsilon("Flat", self.epsilon)
 
     def distribute(self, op: LinearOp, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
-        ones = torch.ones_like(x)
-        count, transpose = op.partial((ones, torch.ones_like(op.weight)))
-        small = stabiliser(count, self.epsilon)
-        total = count + small
-        share = torch.where(total == 0, torch.zeros_like(total), relevance_out / total)
-        return transpose(share)[0], {"stabiliser": lambda: torch.where(total == 0, relevance_out, share * small)}
+        count, transpose = op.partial((torch.ones_like(x), torch.ones_like(op.weight)))
+        total = count + self.epsilon
+        share = _share(relevance_out, total, self.epsilon)
+        return transpose(share)[0], {
+            "stabiliser": lambda: share * self.epsilon if self.epsilon else torch.where(total == 0, relevance_out, 0)
+        }
+
+
+def _share(relevance: Tensor, total: Tensor, epsilon: float) -> Tensor:
+    """`relevance / total`; 0 where the total is 0, which only an epsilon of 0 lets it be."""
+    return relevance / total if epsilon else torch.where(total == 0, 0, relevance / total)
