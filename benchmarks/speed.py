@@ -33,8 +33,8 @@ def networks() -> dict[str, tuple[nn.Module, Tensor]]:
     """Networks in float32 with inputs large enough that arithmetic, not Python, is what costs."""
     torch.manual_seed(0)
     return {
-        "vgg_bn, 4 x 3 x 64 x 64": (CASES["vgg_bn"].build().float(), torch.randn(4, 3, 64, 64)),
-        "resnet18_small, 4 x 3 x 96 x 96": (CASES["resnet18_small"].build().float(), torch.randn(4, 3, 96, 96)),
+        "vgg_bn, 4 x 3 x 96 x 96": (CASES["vgg_bn"].build().float(), torch.randn(4, 3, 96, 96)),
+        "resnet18_small, 4 x 3 x 160 x 160": (CASES["resnet18_small"].build().float(), torch.randn(4, 3, 160, 160)),
         "efficientnet-lite0, 1 x 3 x 224 x 224": (imagenet.classifier(), torch.randn(1, 3, 224, 224)),
         "mlp, 64 rows (fixed costs)": (CASES["mlp"].build().float(), CASES["mlp"].inputs().float().repeat(22, 1)[:64]),
     }

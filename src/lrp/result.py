@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -130,13 +130,9 @@ def _ledger(measured: Measured, explained: Tensor, by_sample: Callable[[], Ledge
     total = sum((r.sum() for r in sources), zero)
     magnitude = sum((r.abs().sum() for r in sources), zero)
     ledger = Ledger(wide.sum(), total, magnitude, wide.abs().sum(), tuple(measured.rows), measured.lost)
-    if by_sample is None or len(explained) > 1:
-        return _with(ledger, by_sample)
-    return _with(ledger, lambda: _stacked([ledger]))
-
-
-def _with(ledger: Ledger, by_sample: Callable[[], Ledger] | None) -> Ledger:
-    return Ledger(ledger.explained, ledger.sources, ledger.magnitude, ledger.size, ledger.rows, ledger.lost, by_sample)
+    if by_sample is not None and len(explained) == 1:
+        return replace(ledger, _by_sample=lambda: _stacked([ledger]))
+    return replace(ledger, _by_sample=by_sample)
 
 
 def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str]) -> Ledger:

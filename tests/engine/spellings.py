@@ -157,6 +157,7 @@ IN_PLACE = [
     Spelling("*= 2", lambda h: h.__imul__(2), lambda h: h * 2),
     Spelling("/= 2", lambda h: h.__itruediv__(2), lambda h: h / 2),
     Spelling("-= 1", lambda h: h.__isub__(1), lambda h: h - 1),
+    Spelling("a view of all of it -= 1", lambda h: h.view(len(h), -1).__isub__(1), lambda h: h - 1),
     Spelling("y += x; y.mul_(.5)", _increments, lambda h: (2 * h + torch.flip(h, [1])) * 0.5),
     Spelling("y.mul_(y)", _squared_in_place, lambda h: h * h),
     Spelling("y.add_(y)", _doubled_in_place, lambda h: h + h),

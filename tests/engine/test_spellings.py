@@ -7,6 +7,8 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import lrp
@@ -51,6 +53,8 @@ PLACES = {place.__name__: place for place in (at_the_source, behind_a_convolutio
 PAIRS = [(spelling, place) for spelling in SPELLINGS for place in PLACES]
 PAIRS = [pair for pair in PAIRS if "pool" not in pair[0] or pair[1] != "at_the_source"]  # leaves too little
 
+CHAINED = [spelling for spelling in SPELLINGS if "pool" not in spelling]
+
 each_spelling = pytest.mark.parametrize(("spelling", "place"), PAIRS)
 
 
@@ -82,3 +86,25 @@ def test_no_op_call_is_blamed(spelling: str, place: str, preset: str):
 def test_rare_limits_are_right_or_refused(given: Function, clean: Function, preset: str):
     with contextlib.suppress(lrp.errors.UncoveredError):
         assert_same_explanation(behind_a_convolution(given), behind_a_convolution(clean), X, preset)
+
+
+@settings(max_examples=60)
+@given(chain=st.lists(st.sampled_from(CHAINED), min_size=2, max_size=4), place=st.sampled_from(list(PLACES)))
+def test_chains_of_spellings(chain: list[str], place: str):
+    """What one leaves behind does not lead the next astray."""
+
+    def through(functions: list[Function]) -> Function:
+        def chained(h: Tensor) -> Tensor:
+            for function in functions:
+                h = function(h)
+            return h
+
+        return chained
+
+    ours, clean = ([getattr(SPELLINGS[name], side) for name in chain] for side in ("given", "clean"))
+    for preset in ("zero", "epsilon_plus_flat"):
+        a, b = (
+            lrp.explain(PLACES[place](through(functions)), X, composite=PRESETS[preset](), ledger=False).input
+            for functions in (ours, clean)
+        )
+        assert float((a - b).abs().max()) <= 1e-12 * float(b.abs().max())
