@@ -1,7 +1,8 @@
 """Time of an explanation over gradient x input with frozen parameters, in one run.
 
 Each round times gradient x input and every preset in turn, so that a machine that drifts drifts for all of them; the
-ratio is the median over the rounds. Absolute times mean little and are not recorded.
+ratio is the median over the rounds. One thread and its processor time, so that other work on the machine counts little.
+Absolute times mean little and are not recorded.
 
     python -m benchmarks.speed [--rounds 9]      # writes benchmarks/records/speed.json
 """
@@ -47,9 +48,9 @@ def gradient_times_input(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def ratios(model: nn.Module, x: Tensor, rounds: int) -> dict[str, float]:
@@ -74,9 +75,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
     warnings.simplefilter("ignore", lrp.LRPWarning)  # random inputs amplify
     record = {
-        "what": "time over gradient x input, median of rounds",
+        "what": "processor time over gradient x input, median of rounds",
         "rounds": rounds,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -284,29 +284,3 @@ def test_html_is_escaped():
     assert "&lt;i&gt;mine" in page
     assert not any(tag in page for tag in ("<script", "<b>", "<i>"))
     assert "stepped over" in page
-
-
-class Masks(nn.Module):
-    def forward(self, scores: Tensor) -> Tensor:
-        return scores.masked_fill(torch.tensor([False, True, False, False]), -torch.inf)
-
-
-class Attends(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.mask, self.value = Masks(), nn.Linear(4, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self.mask(x), 1) * self.value(x)
-
-
-@pytest.mark.parametrize("level", ["sinks", "calls"])
-def test_masked_scores_carry_nothing(level: Any):
-    """An infinite value with the multiplier 0 has the relevance 0."""
-    r = lrp.explain(prepare(Attends(), seed=5), X, target=0, composite=presets.zero(), keep="all", ledger=level)
-    assert not r["mask"][:, 1].any()
-    assert r["mask"].isfinite().all()
-    assert r["mask"].any()
-    assert float(r.ledger.residual.abs()) <= 1e-12 * float(r.ledger.scale)
-    if level == "calls":
-        assert float(r.ledger.worst[1].abs()) <= 1e-12 * float(r.ledger.scale)

@@ -75,6 +75,9 @@ class Relevance:
     def __getitem__(self, key: str | tuple[str, str]) -> Any:
         """Relevance at a kept module's output, `r["layer4.1"]`, or at its input, `r["layer4.1", "in"]`.
 
+        It is the relevance of the tensor there, whoever reads it: at the input of a residual block's first layer it
+        contains what goes through the skip connection too.
+
         Raises:
             LayerError: no such module, not kept, off the way, or called several times.
         """

@@ -76,6 +76,7 @@ def after_write(run: Run, record: OpCall, written: Tensor, above: bool) -> None:
             old = before.slot if isinstance(before, Value) else None
             slot = slot_of_base(run, record, base, old, written, slot)
         run.put(base, Value(linear_above=above, slot=slot))
+        value.slot = None if slot is None else strided_like(slot, base, written)
     whole = base if base is not None else written
     for other, known in run.tracker.sharing(written):
         if other is whole or not other.requires_grad:

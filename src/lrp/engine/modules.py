@@ -79,7 +79,9 @@ class ModulePaths:
         on_enter: Callable[[Frame, Any], None],
         on_exit: Callable[[Frame, Any], Any],
     ) -> None:
-        self._model, self._on_enter, self._on_exit = model, on_enter, on_exit
+        self._model = model
+        self._on_enter: Callable[[Frame, Any], Any] = on_enter
+        self._on_exit: Callable[[Frame, Any], Any] = on_exit
         self._names = _names_of(model, "") if model is not None else {}
         self._uses: Counter[str] = Counter()
         self.stack: list[Frame] = []
@@ -114,6 +116,7 @@ class ModulePaths:
         for handle in self._handles:
             handle.remove()
         self.stack.clear()
+        self._on_enter = self._on_exit = lambda frame, structure: None  # they refer to who made them
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
         if self._model is None and not self.stack and id(module) not in self._names:
