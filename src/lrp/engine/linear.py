@@ -34,13 +34,13 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     column = None if bias is None else as_constant(bias).view(-1, *[1] * spatial)
 
     def apply(data: Tensor, w: Tensor) -> Tensor:
-        return call.replace([(0, "input", data), (1, "weight", w), (2, "bias", None)]).run()  # type: ignore[no-any-return]
+        return call.replace([(0, "input", data), (1, "weight", w), (2, "bias", None)]).run()
 
     op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
     axis = 0 if x.dim() == weight.dim() > 1 else None
 
     def native(data: Tensor, b: Tensor | None) -> Tensor:
-        return call.replace([(0, "input", data), (1, "weight", weight), (2, "bias", b)]).run()  # type: ignore[no-any-return]
+        return call.replace([(0, "input", data), (1, "weight", weight), (2, "bias", b)]).run()
 
     return _under_rule(run, call, x, op, native, bias, axis)
 
@@ -60,7 +60,7 @@ def handle_matmul(run: Run, call: TorchCall) -> Outcome:
         return torch.matmul(*pair)
 
     def native(data: Tensor, _: Tensor | None) -> Tensor:
-        return call.run(lambda tensor: data if tensor is x else weight)  # type: ignore[no-any-return]
+        return call.run(lambda tensor: data if tensor is x else weight)
 
     op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative)
     axis = 1 if data_left and weight.dim() == 2 and x.dim() == 2 else None
@@ -100,7 +100,7 @@ def _ruled(run: Run, call: TorchCall, x: Tensor, data: Tensor, op: LinearOp, com
     record, rule = call.record, call.record.rule
     record.gradient = False
     if isinstance(rule, LinearRule):
-        return LinearNode.apply(data, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+        return LinearNode.apply(data, compute, rule, op, *run.slots(record, rule.kinds, x))
     assert isinstance(rule, InputRule)
     value = run.value(x)
     if value is None or value.slot is None:
@@ -111,7 +111,7 @@ def _ruled(run: Run, call: TorchCall, x: Tensor, data: Tensor, op: LinearOp, com
             cure="(on.first & on.conv, rules.Flat())",
         )
     slot = run.tap_slot(call, value.slot)
-    return InputNode.apply(data, slot, compute, rule, op, *run.slots(record, rule.kinds, x))  # type: ignore[no-any-return]
+    return InputNode.apply(data, slot, compute, rule, op, *run.slots(record, rule.kinds, x))
 
 
 def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
@@ -152,7 +152,7 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
         record.gradient = False
 
         def compute() -> Tensor:
-            return call.run(as_constant)  # type: ignore[no-any-return]
+            return call.run(as_constant)
 
         z = Pointwise.apply(data, compute, rule, None, False, *run.slots(record, rule.kinds, data))
         return Outcome(z, Value(slot=slot))

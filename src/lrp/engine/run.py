@@ -228,21 +228,21 @@ class Run(TorchFunctionMode):
     def arriving(self, call: OpCall, z: Tensor, rule: ArrivingRule, in_place: bool = False) -> Tensor:
         """Put an `ArrivingRule` behind a native operation."""
         call.gradient = False
-        return Arriving.apply(z, rule, in_place, *self.slots(call, rule.kinds, z))  # type: ignore[no-any-return]
+        return Arriving.apply(z, rule, in_place, *self.slots(call, rule.kinds, z))
 
     def scale(self, call: OpCall, tensor: Tensor, share: float, in_place: bool = False) -> Tensor:
         """Multiply the multiplier that arrives at a tensor by a share."""
         if math.isclose(share, 1.0):
             return tensor
         call.gradient = False
-        return Scale.apply(tensor, share, in_place)  # type: ignore[no-any-return]
+        return Scale.apply(tensor, share, in_place)
 
     def constants(self, call: OpCall, tensor: Tensor, constant: Tensor, kind: str, in_place: bool = False) -> Tensor:
         """Book what constants inside a tensor keep."""
         if not self.books:
             return tensor
         (slot,) = self.slots(call, (kind,), tensor)
-        return Constants.apply(tensor, constant, in_place, slot)  # type: ignore[no-any-return]
+        return Constants.apply(tensor, constant, in_place, slot)
 
     # --- the mode -----------------------------------------------------------------------------------------------------
 
