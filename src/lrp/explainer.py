@@ -174,8 +174,7 @@ class Explainer:
                 logits, stepped = (
                     (output, "") if self.through_output or not target.takes_logits else run.logits_of(output)
                 )
-                explained = target.explained(logits)
-                indices = target.indices(logits)
+                explained, indices = target.pick(logits)
         return Forward(run, given, output, explained, indices, target, stepped, kept, self._keep.reduce, self._paths)
 
 

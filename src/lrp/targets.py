@@ -25,13 +25,13 @@ class Target:
     takes_logits = True
     """Whether it means the input of a final sigmoid or softmax unless `through_output` is set."""
 
-    def explained(self, output: Any) -> Tensor:
-        """The explained output, `(N,)`."""
+    def pick(self, output: Any) -> tuple[Tensor, Tensor | None]:
+        """The explained output, `(N,)`, and the class index chosen per sample, `(N,)`, or None where it is not one."""
         raise NotImplementedError
 
-    def indices(self, output: Any) -> Tensor | None:
-        """The class index that was chosen per sample, `(N,)`, or None where it is not one."""
-        return None
+    def explained(self, output: Any) -> Tensor:
+        """The explained output alone, `(N,)`."""
+        return self.pick(output)[0]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Class(Target):
 
     index: int | Tensor
 
-    def indices(self, output: Any) -> Tensor:
+    def pick(self, output: Any) -> tuple[Tensor, Tensor]:
         scores = _scores(output)
         n, classes = scores.shape
         index = torch.as_tensor(self.index, device=scores.device)
@@ -68,10 +68,8 @@ class Class(Target):
                 seen=f"{classes} class{'es' if classes > 1 else ''}",
                 cure=f"an index from 0 to {classes - 1}",
             )
-        return index.expand(n) % classes
-
-    def explained(self, output: Any) -> Tensor:
-        return _pick(_scores(output), self.indices(output))
+        indices = index.expand(n) % classes
+        return _at(scores, indices), indices
 
     def __str__(self) -> str:
         return f"class {_listed(torch.as_tensor(self.index))}"
@@ -93,7 +91,7 @@ class Top(Target):
 
     rank: int = 1
 
-    def indices(self, output: Any) -> Tensor:
+    def pick(self, output: Any) -> tuple[Tensor, Tensor]:
         scores = _scores(output)
         if not 1 <= self.rank <= scores.shape[1]:
             raise TargetError(
@@ -101,10 +99,8 @@ class Top(Target):
                 where=f"output of shape {tuple(scores.shape)}",
                 cure=f"a rank from 1 to {scores.shape[1]}",
             )
-        return scores.detach().topk(self.rank, dim=1).indices[:, -1]
-
-    def explained(self, output: Any) -> Tensor:
-        return _pick(_scores(output), self.indices(output))
+        indices = scores.detach().topk(self.rank, dim=1).indices[:, -1]
+        return _at(scores, indices), indices
 
     def __str__(self) -> str:
         return "top class" if self.rank == 1 else f"class of rank {self.rank}"
@@ -124,8 +120,8 @@ class Difference(Target):
     a: int
     b: int
 
-    def explained(self, output: Any) -> Tensor:
-        return Class(self.a).explained(output) - Class(self.b).explained(output)
+    def pick(self, output: Any) -> tuple[Tensor, None]:
+        return Class(self.a).explained(output) - Class(self.b).explained(output), None
 
     def __str__(self) -> str:
         return f"class {self.a} minus class {self.b}"
@@ -143,7 +139,7 @@ class Call(Target):
 
     takes_logits = False
 
-    def explained(self, output: Any) -> Tensor:
+    def pick(self, output: Any) -> tuple[Tensor, None]:
         value = self.function(output)
         if not isinstance(value, Tensor) or value.dim() != 1 or not value.is_floating_point():
             raise TargetError(
@@ -152,7 +148,7 @@ class Call(Target):
                 seen=describe(value),
                 cure="for example lambda output: output[:, 3]",
             )
-        return value
+        return value, None
 
     def __str__(self) -> str:
         return f"function {getattr(self.function, '__name__', self.function)}"
@@ -226,7 +222,7 @@ def _scores(output: Any) -> Tensor:
     return output
 
 
-def _pick(scores: Tensor, indices: Tensor) -> Tensor:
+def _at(scores: Tensor, indices: Tensor) -> Tensor:
     return scores.gather(1, indices.unsqueeze(1)).squeeze(1)
 
 
