@@ -144,8 +144,8 @@ BAD: dict[str, tuple[Callable[[], object], type[lrp.LRPError], str, str]] = {
     "input rule within": (
         explained(MLP, X, composite=composite((on.linear, rules.Flat()))),
         errors.CompositeError, "input rule", "2: linear on.first"),
-    "rule class": (lambda: composite((on.conv, rules.ZPlus)), errors.CompositeError, "a pair", "ZPlus()"),  # type: ignore[arg-type]
-    "no pair": (lambda: composite(on.conv), errors.CompositeError, "a pair", "conv"),  # type: ignore[arg-type]
+    "rule class": (lambda: composite((on.conv, rules.ZPlus)), errors.CompositeError, "a pair", "ZPlus()"),
+    "no pair": (lambda: composite(on.conv), errors.CompositeError, "a pair", "conv"),
     "selector": (lambda: composite((nn.Linear, rules.Zero())), errors.CompositeError, "selector", "Linear layer4"),
     "negative epsilon": (lambda: rules.Epsilon(-1.0), errors.CompositeError, "at least 0", "rules.Epsilon -1.0"),
     "epsilon not a number": (lambda: rules.ZPlus(torch.nan), errors.CompositeError, "finite", "rules.ZPlus nan"),

@@ -154,7 +154,7 @@ def test_selectors_in_words():
 def test_selector_with_a_path_is_taken_or_refused_at_once():
     """`on.conv & "layer4"` must not fail in the middle of a forward pass, in words about the input."""
     try:
-        selector = on.conv & "layer1"  # type: ignore[operator]
+        selector = on.conv & "layer1"
     except (TypeError, lrp.errors.CompositeError):
         return
     assert chosen(selector, rules.ZPlus()) == ["layer1.conv: conv1d"]
@@ -162,7 +162,7 @@ def test_selector_with_a_path_is_taken_or_refused_at_once():
 
 def test_selector_with_a_path_first_is_taken_or_refused_at_once():
     try:
-        selector = "layer1" & on.conv  # type: ignore[operator]
+        selector = "layer1" & on.conv
     except (TypeError, lrp.errors.CompositeError):
         return
     assert chosen(selector, rules.ZPlus()) == ["layer1.conv: conv1d"]

@@ -147,7 +147,10 @@ def test_rows_of_every_kind_have_their_formula():
     x = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
     weight = torch.tensor([[2.0, 1.0], [1.0, 3.0]], dtype=torch.float64)
     bias = torch.tensor([0.5, 1.0], dtype=torch.float64)
-    layer = lambda x: torch.nn.functional.linear(x, weight, bias)  # noqa: E731  # z = (0.5, -4)
+
+    def layer(x: Tensor) -> Tensor:  # z = (0.5, -4)
+        return torch.nn.functional.linear(x, weight, bias)
+
     with_epsilon = lrp.Composite([(lrp.on.linear, rules.Epsilon(0.5))])
 
     def kept(model: Callable[[Tensor], Tensor], composite: lrp.Composite, target: int = 0) -> dict[str, float]:
@@ -197,7 +200,7 @@ def _noisy(x: Tensor) -> Tensor:
 
 def _recorded(x: Tensor) -> lrp.recording.Tape:
     with lrp.record() as tape:
-        tape.y = _noisy(tape.source(x))  # type: ignore[attr-defined]
+        tape.y = _noisy(tape.source(x))
     return tape
 
 
@@ -208,7 +211,7 @@ def test_warnings_point_at_the_users_line(how: str):
     ways = {
         "explain": lambda: lrp.explain(_noisy, x),
         "Explainer": lambda: lrp.Explainer(_noisy)(x),
-        "record": lambda: tape.relevance(tape.y),  # type: ignore[attr-defined]
+        "record": lambda: tape.relevance(tape.y),
     }
     with pytest.warns(lrp.LRPWarning) as caught:
         ways[how]()

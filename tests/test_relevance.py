@@ -275,7 +275,7 @@ def test_text():
 def test_html_is_escaped():
     model = nn.Module()
     model.add_module("<b>&", nn.Linear(4, 2).double())
-    model.forward = lambda **inputs: model.get_submodule("<b>&")(inputs["<script>"]).sigmoid()  # type: ignore[method-assign]
+    model.forward = lambda **inputs: model.get_submodule("<b>&")(inputs["<script>"]).sigmoid()
     composite = lrp.Composite([("<b>&", lrp.rules.Epsilon())], name="<i>mine</i>")
     r = lrp.explain(model, {"<script>": X}, keep="all", composite=composite, target=lrp.targets.Class(1))
     page = r._repr_html_() + r.plan._repr_html_()

@@ -11,23 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import lrp
-from lrp import errors, presets
+from lrp import errors
 from lrp.relevance import Relevance
-from tests.cases.networks import CASES, prepare
-
-
-class MLP(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.act, self.fc2 = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(x)))
-
-
-MODEL = prepare(MLP(), seed=1)
-X = torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-FULL = lrp.explain(MODEL, X, target=1, composite=presets.zero(), keep="all")
+from tests.cases.networks import CASES
+from tests.cases.small import FULL, MODEL, X
 
 
 @dataclasses.dataclass

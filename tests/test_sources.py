@@ -11,25 +11,7 @@ from torch import Tensor, nn
 import lrp
 from lrp import presets
 from tests.cases.networks import prepare
-
-
-class MLP(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.act, self.fc2 = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.act(self.fc1(x)))
-
-
-MODEL = prepare(MLP(), seed=1)
-X = torch.randn(3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-FULL = lrp.explain(MODEL, X, target=1, composite=presets.zero(), keep="all")
-
-
-def close(ours: Tensor, truth: Tensor) -> None:
-    torch.testing.assert_close(ours, truth, rtol=1e-12, atol=1e-13)
-
+from tests.cases.small import FULL, MLP, MODEL, X, close
 
 INPUTS: dict[str, tuple[Any, Any]] = {
     "tensor": (lambda x: 2 * x, X),
@@ -52,7 +34,11 @@ def test_input_relevance_has_the_inputs_structure(kind: str):
             return float(relevance.sum())
         if isinstance(given, (tuple, list, dict)):
             assert type(relevance) is type(given)
-            pairs = [(relevance[k], given[k]) for k in given] if isinstance(given, dict) else zip(relevance, given)  # noqa: B905
+            pairs = (
+                [(relevance[k], given[k]) for k in given]
+                if isinstance(given, dict)
+                else zip(relevance, given, strict=True)
+            )
             return sum(check(a, b) for a, b in pairs)
         assert relevance is None
         return 0.0

@@ -109,7 +109,7 @@ class Explainer:
         self.through_output, self.ledger = through_output, ledger
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
-        self._keep = _patterns(keep, self._paths)
+        self._keep = _Keep(keep, self._paths)
         if isinstance(sources, str) and sources not in self._paths:
             raise LayerError(f"there is no module {sources!r}", where="sources", cure=nearest(sources, self._paths))
 
@@ -178,7 +178,7 @@ class Explainer:
         return Forward(run, given, output, explained, indices, target, stepped, kept, self._keep.reduce, self._paths)
 
 
-class _patterns:
+class _Keep:
     """The modules whose relevance is kept."""
 
     def __init__(self, keep: Keep, paths: Sequence[str]) -> None:

@@ -218,7 +218,7 @@ SUMS = [
     Spelling("add, alpha=-1", lambda h: torch.add(h, h.flip(1), alpha=-1), lambda h: h - h.flip(1)),
     Spelling("a - b", lambda h: h - h.flip(1), lambda h: h + -h.flip(1)),
     Spelling("stack, sum", lambda h: torch.stack([h, h.flip(1)]).sum(0), lambda h: h + h.flip(1)),
-    Spelling("sum of a list", lambda h: sum([h, h.flip(1)]), lambda h: h + h.flip(1)),  # type: ignore[arg-type, return-value]
+    Spelling("sum of a list", lambda h: sum([h, h.flip(1)]), lambda h: h + h.flip(1)),
     Spelling("pad with a value", lambda h: F.pad(h, (1, 0), value=3.0), lambda h: torch.cat([_zeros(h, 1) + 3, h], 1)),
     Spelling(
         "constant_pad_nd",

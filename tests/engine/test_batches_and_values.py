@@ -192,7 +192,7 @@ def test_changed_parameters_give_fresh_numbers(preset: str):
     last = explainer(x, target=1).input
     assert torch.equal(explainer(x, target=1).input, last)
     for change in CHANGES:
-        change(model)  # type: ignore[arg-type]  # prepare returns the module it was given
+        change(model)
         fresh = explainer(x, target=1)
         assert torch.equal(
             fresh.input, lrp.explain(copy.deepcopy(model), x, target=1, composite=PRESETS[preset]()).input

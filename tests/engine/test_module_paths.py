@@ -15,7 +15,7 @@ X = normal(2, 4, seed=1)
 
 
 def paths(model: object, *operations: str) -> list[str]:
-    r = lrp.explain(model, X, composite=presets.zero())  # type: ignore[arg-type]
+    r = lrp.explain(model, X, composite=presets.zero())
     return [row.path for row in r.plan if row.operation in operations]
 
 
@@ -51,7 +51,7 @@ def test_after_an_exception_that_the_model_catches():
 def test_a_shared_module_has_its_first_name():
     layer = nn.Linear(4, 4)
     model = nn.ModuleDict({"a": layer, "b": nn.Sequential(layer, nn.ReLU())}).double()
-    model.forward = lambda x: model["b"](model["a"](x))  # type: ignore[method-assign]
+    model.forward = lambda x: model["b"](model["a"](x))
     assert paths(model, "linear", "relu") == ["a", "a", "b.1"]
 
 

@@ -40,7 +40,7 @@ CHAINS = {
 
 
 def explained(product: object) -> lrp.Relevance:
-    r = lrp.explain(lambda x: F.linear(product(*three(x)), HEAD), X, composite=presets.zero())  # type: ignore[operator]
+    r = lrp.explain(lambda x: F.linear(product(*three(x)), HEAD), X, composite=presets.zero())
     assert_balanced(r)
     return r
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -220,3 +221,18 @@ def test_compiled_module_is_refused_by_name():
         lrp.explain(model, torch.ones(2, 4, dtype=torch.float64))
     assert caught.value.where == "1"
     assert lrp.explain(nn.Sequential(model[0], model[1]._orig_mod), torch.ones(2, 4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda x: torch.hypot(x, x.flip(1)), lambda x: torch.hypot(torch.full_like(x, 2.0), x)],
+    ids=["two", "second"],
+)
+def test_registered_activation_is_for_one_data_tensor_in_front(call: Callable[[Tensor], Tensor]):
+    """Elsewhere its gradient is no rule, so the call stays refused."""
+    undo = lrp.register(torch.hypot, rules.Gate())
+    try:
+        with pytest.raises(lrp.errors.UncoveredError, match="hypot"):
+            lrp.explain(call, torch.ones(2, 4, dtype=torch.float64), target=0)
+    finally:
+        undo()

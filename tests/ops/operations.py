@@ -23,7 +23,7 @@ ROWS = torch.tensor([[0, 2], [1, 1]])
 
 def last(parts: object) -> Tensor:
     """Of several outputs the last and the first; what is between them is off the way."""
-    parts = tuple(parts)  # type: ignore[arg-type]
+    parts = tuple(parts)
     return torch.cat([parts[-1].reshape(1, -1), parts[0].reshape(1, -1)], 1)
 
 

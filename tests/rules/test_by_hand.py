@@ -149,7 +149,10 @@ def test_three_neurons(rule: rules.Rule, level: str) -> None:
 def test_zplus_where_nothing_is_positive_keeps_all() -> None:
     # z = -1 2 + 3 -1 - 4 = -9 has no positive part; z+ = 0, so all of R = -9 stays with the stabiliser
     for epsilon in (0.0, 1e-6, 1.0):
-        layer = lambda x: F.linear(x, tensor([-1, 3]), tensor(-4))  # noqa: E731
+
+        def layer(x: Tensor) -> Tensor:
+            return F.linear(x, tensor([-1, 3]), tensor(-4))
+
         r = drive(layer, tensor([2, -1]), tensor([1]), [(on.linear, rules.ZPlus(epsilon))])
         assert r.input.tolist() == [[0, 0]]
         assert kept(r, "stabiliser") == close(-9)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.outcome import TorchCall
+from lrp.engine.segments import strided_like
 from lrp.engine.values import Detached, as_constant
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def _into_constant(run: Run, call: TorchCall, operand: Callable[[Tensor], Tensor
     assert written is not None
     base = written if written._base is None or run.value(written._base) is not None else written._base
     rest = torch.empty_strided(base.shape, base.stride(), dtype=base.dtype, device=base.device).copy_(base.detach())
-    place = rest.as_strided(written.shape, written.stride(), written.storage_offset() - base.storage_offset())
-    _without_data(call, place)
+    _without_data(call, strided_like(rest, base, written))
     lost = any(isinstance(run.known(tensor), Detached) for tensor in (base, *call.operands))
     result = call.run(operand)
     run.constants(call.record, base, rest, "detached" if lost else "constant", in_place=True)

@@ -96,15 +96,15 @@ def propagate(
             seen=str(error).strip().splitlines()[0],
             cure="a part that is recomputed (checkpoint), or that torch cannot differentiate in place: call it plainly",
         ) from error
+    kept = found[len(measures.edges) :]
     measures.multipliers = dict(zip(measures.edges, found, strict=False))
-    rows = _rows(entries, found[len(measures.edges) :])
-    lost = _lost(measured_calls, entries, found[len(measures.edges) :], measures) if run.books == "calls" else None
+    lost = _lost(measured_calls, entries, kept, measures) if run.books == "calls" else None
     return Measured(
         [measures.relevance(probe) for probe in run.sources],
         [measures.relevance(probe) for probe in probes],
-        rows,
+        _rows(entries, kept),
         lost,
-        _cut(entries, found[len(measures.edges) :]),
+        _cut(entries, kept),
     )
 
 

@@ -74,5 +74,5 @@ def slot_of_base(run: Run, record: OpCall, base: Tensor, before: Tensor | None, 
 
 
 def strided_like(whole: Tensor, base: Tensor, view: Tensor) -> Tensor:
-    """What `view` is of `base`, of another contiguous tensor of the same shape."""
+    """What `view` is of `base`, of another tensor with the shape and strides of `base`."""
     return whole.as_strided(view.shape, view.stride(), view.storage_offset() - base.storage_offset())
