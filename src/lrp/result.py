@@ -99,10 +99,8 @@ def finish(
         notes=tuple(_notes(forward, on_the_way)),
         modules=forward.modules,
     )
-    tolerance = max(TOLERANCE.get(tensor.dtype, 1e-4) for tensor in (explained, *run.leaves))
-    if not retain:
-        run.release()
     if ledger is not None:
+        tolerance = max(TOLERANCE.get(tensor.dtype, 1e-4) for tensor in (explained, *run.leaves))
         _warn(ledger, tolerance, _float(measured.cut))
     return result
 

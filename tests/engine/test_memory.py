@@ -6,11 +6,19 @@ import gc
 import weakref
 
 import pytest
+import torch
 
 import lrp
 from lrp.engine.run import Run
 from tests.cases.networks import CASES
 from tests.engine.checks import PRESETS
+
+
+def _bytes() -> int:
+    """The size of all tensors that Python knows of."""
+    # by type(): isinstance asks lazy objects of torch for their class, which warns
+    tensors = [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @pytest.mark.parametrize("level", ["sinks", "calls", False])
@@ -27,9 +35,13 @@ def test_forward_pass_is_freed_without_the_garbage_collector(
 
     monkeypatch.setattr(Run, "__enter__", noted)
     model, x = CASES["vgg_bn"].build(), CASES["vgg_bn"].inputs()
+    lrp.explain(model, x, composite=PRESETS[preset](), ledger=level)  # what is made once and kept
     gc.collect()
     gc.disable()
     try:
+        before = _bytes()
+        lrp.explain(model, x, composite=PRESETS[preset](), ledger=level)
+        assert _bytes() == before, "tensors or a graph outlive the result"
         r = lrp.explain(model, x, composite=PRESETS[preset](), ledger=level, keep="all")
         assert runs
         assert [run() for run in runs] == [None] * len(runs)

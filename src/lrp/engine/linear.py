@@ -33,8 +33,10 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     spatial = weight.dim() - 2 if call.record.family == "conv" else 0
     column = None if bias is None else as_constant(bias).view(-1, *[1] * spatial)
 
+    function = call.as_function((0, "input"), (1, "weight"), (2, "bias"))
+
     def apply(data: Tensor, w: Tensor) -> Tensor:
-        return call.replace([(0, "input", data), (1, "weight", w), (2, "bias", None)]).run()
+        return function(data, w, None)
 
     op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
     axis = 0 if x.dim() == weight.dim() > 1 else None

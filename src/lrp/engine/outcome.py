@@ -70,20 +70,39 @@ class TorchCall:
 
     def replace(self, replacements: Sequence[tuple[int, str, Any]]) -> TorchCall:
         """The same call with some arguments replaced, by position or by keyword."""
-        args, kwargs = list(self.args), dict(self.kwargs)
-        for position, name, operand in replacements:
-            if position < len(args):
-                args[position] = operand
-            else:
-                kwargs[name] = operand
-        return TorchCall(
-            *(self.record, self.op, self.function, tuple(args), kwargs, self.operands, self.data, self.written)
-        )
+        args, kwargs = _replaced(self.args, self.kwargs, replacements)
+        return TorchCall(*(self.record, self.op, self.function, args, kwargs, self.operands, self.data, self.written))
+
+    def as_function(self, *places: tuple[int, str]) -> Callable[..., Any]:
+        """The torch function of the operands at these places alone.
+
+        It holds neither the record nor the result, so that a node which keeps it is not part of a reference cycle.
+        """
+        function, args, kwargs = self.function, self.args, self.kwargs
+
+        def call(*operands: Any) -> Any:
+            replacements = [(*place, operand) for place, operand in zip(places, operands, strict=True)]
+            replaced_args, replaced_kwargs = _replaced(args, kwargs, replacements)
+            return function(*replaced_args, **replaced_kwargs)
+
+        return call
 
     def run(self, change: Callable[[Tensor], Any] = lambda tensor: tensor) -> Any:
         """Call torch with every tensor operand passed through `change`."""
         args = map_tensors(change, list(self.args))
         return self.function(*args, **map_tensors(change, self.kwargs))
+
+
+def _replaced(
+    args: tuple[Any, ...], kwargs: dict[str, Any], replacements: Sequence[tuple[int, str, Any]]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    positional, named = list(args), dict(kwargs)
+    for position, name, operand in replacements:
+        if position < len(positional):
+            positional[position] = operand
+        else:
+            named[name] = operand
+    return tuple(positional), named
 
 
 def uncovered(run: Run, call: TorchCall) -> Outcome:

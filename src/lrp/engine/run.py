@@ -354,17 +354,6 @@ class Run(TorchFunctionMode):
                 self.tracker.put(output, lost)
         return result
 
-    def release(self) -> None:
-        """Let go of tensors and graph, which would otherwise live until Python looks for cycles."""
-        self.tracker.clear()
-        for call in self.calls:
-            call.arrived.clear()
-            call.handed.clear()
-        self.entries.clear()
-        self.sources.clear()
-        self.leaves.clear()
-        self.strangers.clear()
-
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def detached_from(self, structure: Any) -> Detached | None:

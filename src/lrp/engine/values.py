@@ -71,10 +71,6 @@ class Tracker:
         key, known = id(tensor), self._known
         known[key] = (weakref.ref(tensor, lambda _: known.pop(key, None)), value)
 
-    def clear(self) -> None:
-        """Forget all tensors."""
-        self._known.clear()
-
     def sharing(self, tensor: Tensor) -> Iterator[tuple[Tensor, Value | Detached]]:
         """The other known tensors on the same storage."""
         storage = storage_of(tensor)
