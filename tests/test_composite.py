@@ -230,6 +230,7 @@ def test_plan_says_what_was_folded():
 
 
 def test_plan_says_when_it_is_the_gradient():
+    torch.manual_seed(0)
     relu = nn.Sequential(nn.Flatten(), nn.Linear(28, 4), nn.ReLU(), nn.Linear(4, 2)).double()
     r = lrp.explain(relu, X, composite=presets.zero())
     assert r.plan.identical_to_gradient

@@ -14,13 +14,14 @@ from torch import Tensor
 from lrp.engine.linear import handle_linear, handle_matmul, handle_norm
 from lrp.engine.native import carry_out
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
-from lrp.engine.pointwise import handle_activation, handle_glu, handle_softmax
+from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.product import handle_product
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import tensors_in
 from lrp.engine.values import Value
+from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
-from lrp.ops.table import Op
+from lrp.ops.op import Op
 from lrp.rules.linear import ArrivingRule
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["family_of", "handle"]
 
 Handler = Callable[["Run", TorchCall], Outcome]
 
-_ONE_DATA = frozenset({"activation", "norm", "softmax", "glu", "dropout"})
+_ONE_DATA = frozenset({"activation", "norm", "softmax", "dropout"})
 """Families whose handlers follow one data operand; with more, part of the data would be cut off in silence."""
 
 _MEETS_CONSTANT = frozenset({"max", "min", "maximum", "minimum"})
@@ -132,7 +133,7 @@ _HANDLERS: dict[str, Handler] = {
     "division": _handle_division,
     "dropout": _handle_dropout,
     "activation": handle_activation,
-    "glu": handle_glu,
+    "written out": handle_written_out,
     "softmax": handle_softmax,
     "linear": lambda run, call: (handle_matmul if call.op.family == "matmul" else handle_linear)(run, call),
     "conv": handle_linear,

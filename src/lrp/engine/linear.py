@@ -13,7 +13,7 @@ from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.product import handle_product
-from lrp.engine.values import Value, as_constant
+from lrp.engine.values import Readers, Value, as_constant
 from lrp.errors import CompositeError, TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import PointwiseRule, Uniform
@@ -84,8 +84,9 @@ def _under_rule(
     foldable = Foldable(record, x, op, axis) if axis is not None else None
     if isinstance(rule, (LinearRule, InputRule)):
         constant_bias = None if bias is None else as_constant(bias)
-        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias))
-        return Outcome(z, Value(linear_above=True, foldable=foldable))
+        readers = Readers()
+        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias), readers)
+        return Outcome(z, Value(linear_above=True, foldable=foldable, readers=readers))
     z = native(data, None if bias is None else as_constant(bias))
     if op.bias is not None:
         z = run.constants(record, z, op.bias, "bias")
@@ -97,12 +98,20 @@ def _under_rule(
     return Outcome(z, Value(linear_above=True))
 
 
-def _ruled(run: Run, call: TorchCall, x: Tensor, data: Tensor, op: LinearOp, compute: Callable[[], Tensor]) -> Tensor:
+def _ruled(
+    run: Run,
+    call: TorchCall,
+    x: Tensor,
+    data: Tensor,
+    op: LinearOp,
+    compute: Callable[[], Tensor],
+    readers: Readers,
+) -> Tensor:
     """A node that carries out a rule of linear operations on `x`, whose alias `data` is what it reads."""
     record, rule = call.record, call.record.rule
     record.gradient = False
     if isinstance(rule, LinearRule):
-        return LinearNode.apply(data, compute, rule, op, *run.slots(record, rule.kinds, x))
+        return LinearNode.apply(data, compute, rule, op, readers, *run.slots(record, rule.kinds, x))
     assert isinstance(rule, InputRule)
     value = run.value(x)
     if value is None or value.slot is None:
@@ -172,6 +181,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
     record.note = f"{passed_over}; with #{above.call.number} folded in".removeprefix("; ")
     above.call.note = f"folded into #{record.number}"
     record.first = above.call.first
+    readers = Readers()
     if above.plain is not None:
         plain = run.tap(record, above.plain)
         above.call.arrived += record.handed
@@ -186,9 +196,9 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
         op = LinearOp(above.op.apply, above.op.weight * scale.view(shape), b, above.op.nonnegative)
         data = run.tap(record, above.x)
-        z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant))
+        z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant), readers)
     above.outputs.append(run.measure(z))
-    return Outcome(z, Value(linear_above=True))
+    return Outcome(z, Value(linear_above=True, readers=readers))
 
 
 def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor) -> Tensor:

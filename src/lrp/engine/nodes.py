@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from lrp.engine.values import Readers
 from lrp.rules.base import Kept
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
@@ -85,8 +86,8 @@ class Valued(_Node):
     """Hands on the multiplier unchanged, with the value of a fused function in the place of the written-out one."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        return compute()
+    def forward(ctx: Any, tensor: Tensor, value: Tensor) -> Tensor:
+        return value.detach()
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
@@ -179,9 +180,15 @@ class LinearNode(_Node):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: LinearRule, op: LinearOp, *slots: Tensor | None
+        ctx: Any,
+        x: Tensor,
+        compute: Callable[[], Tensor],
+        rule: LinearRule,
+        op: LinearOp,
+        readers: Readers,
+        *slots: Tensor | None,
     ) -> Tensor:
-        ctx.rule = rule
+        ctx.rule, ctx.readers = rule, readers
         z = compute()
         _save(ctx, x, z, op)
         return z
@@ -189,8 +196,9 @@ class LinearNode(_Node):
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         x, z, op = _saved(ctx)
-        m_x, kept = ctx.rule.propagate(op, x, z, m)
-        return m_x, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 4)
+        op = replace(op, rectified=ctx.readers.rectified)
+        m_x, kept = ctx.rule.propagate(op, x, z, z * m)
+        return m_x, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
 
 
 class InputNode(_Node):

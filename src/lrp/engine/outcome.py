@@ -11,7 +11,7 @@ from torch import Tensor
 from lrp.engine.calls import OpCall
 from lrp.engine.structure import map_tensors
 from lrp.engine.values import Value, as_constant
-from lrp.ops.table import Op
+from lrp.ops.op import Op
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lrp.engine.nodes import Pointwise, SoftmaxNode, Valued
+from lrp.engine.nodes import Pointwise, SoftmaxNode
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
@@ -19,7 +19,7 @@ from lrp.rules.pointwise import PointwiseRule
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_activation", "handle_glu", "handle_softmax"]
+__all__ = ["handle_activation", "handle_softmax"]
 
 _ALIASES = {"max": "maximum", "min": "minimum"}
 
@@ -76,17 +76,6 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
         return call.run(lambda tensor: as_constant(data if tensor is x else tensor))
 
     return Outcome(Pointwise.apply(data, compute, rule, activation, in_place, *slots), value)
-
-
-def handle_glu(run: Run, call: TorchCall) -> Outcome:
-    """GLU written out: the first half times the sigmoid of the second."""
-    x, dim = call.data[0], call.get(1, "dim", -1)
-    signal, gate = run.call(torch.chunk, (x, 2, dim), {})
-    call.record.note = "written out"
-    product = run.call(torch.mul, (signal, run.call(torch.sigmoid, (gate,), {})), {})
-    # in low precision the fused function rounds once, the product of two results twice
-    z = Valued.apply(product, lambda: call.run(as_constant))
-    return Outcome(z, run.value(product))
 
 
 def handle_softmax(run: Run, call: TorchCall) -> Outcome:

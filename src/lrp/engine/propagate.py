@@ -55,6 +55,9 @@ class Measured:
 
 def prepare(run: Run, explained: Tensor, beyond: Set[str]) -> list[OpCall]:
     """Check that everything on the way was seen and covered, or is `beyond`; returns the op calls on the way."""
+    value = run.value(explained)
+    if value is not None and value.readers is not None:
+        value.readers.note(False)
     return verify(edge_of(explained), run.leaves, run.intervals, run.strangers, beyond)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal
@@ -26,7 +26,10 @@ from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, reaches, sequence_number
 from lrp.errors import LRPError
-from lrp.ops.table import METADATA, Op, lookup
+from lrp.ops.activations import RECTIFIERS
+from lrp.ops.metadata import METADATA
+from lrp.ops.op import Op
+from lrp.ops.table import lookup
 from lrp.rules.linear import ArrivingRule, InputRule
 
 __all__ = ["Books", "Run"]
@@ -93,6 +96,15 @@ class Run(TorchFunctionMode):
     ) -> None:
         super().__exit__(kind, error, trace)
         self._stack.close()
+
+    @contextmanager
+    def seeing(self) -> Iterator[None]:
+        """See torch calls again while one is being handled, when the mode is off."""
+        TorchFunctionMode.__enter__(self)
+        try:
+            yield
+        finally:
+            TorchFunctionMode.__exit__(self, None, None, None)
 
     def _seen(self, function: Callable[[Frame, Any], Any]) -> Callable[[Frame, Any], Any]:
         """What looks at tensors may remake the graph of views; note that this was us."""
@@ -285,6 +297,9 @@ class Run(TorchFunctionMode):
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
         values = [self.value(tensor) for tensor in data]
+        for value in values:
+            if value is not None and value.readers is not None:
+                value.readers.note(op.name in RECTIFIERS)
         first = family in ("linear", "conv") and not any(value.linear_above for value in values if value is not None)
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
         if op.rule is not None:

@@ -13,7 +13,25 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lrp.engine.calls import Foldable
 
-__all__ = ["Detached", "Held", "Shelf", "Tracker", "Value"]
+__all__ = ["Detached", "Held", "Readers", "Shelf", "Tracker", "Value"]
+
+
+@dataclass(slots=True)
+class Readers:
+    """Counts who reads a tensor: ReLUs, which hand nothing on where it is negative, and others."""
+
+    rectifiers: int = 0
+    others: int = 0
+
+    def note(self, rectifier: bool) -> None:
+        if rectifier:
+            self.rectifiers += 1
+        else:
+            self.others += 1
+
+    @property
+    def rectified(self) -> bool:
+        return self.rectifiers > 0 and self.others == 0
 
 
 @dataclass(slots=True)
@@ -28,6 +46,7 @@ class Value:
         logit: what went into the final sigmoid or softmax, where it came out of one.
         logit_of: name of that function.
         slot: in a source segment, the tensor through which input rules hand relevance to the source.
+        readers: who reads it, where a rule of the call that made it wants to know.
 
     A call with several outputs gives `logit` and `slot` as tuples, one for each.
     """
@@ -39,6 +58,7 @@ class Value:
     logit: Any = None
     logit_of: str = ""
     slot: Any = None
+    readers: Readers | None = None
 
     def at(self, index: int) -> Value:
         """The facts about one output of a call that has several."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["GATES", "HOMOGENEOUS", "NONNEGATIVE", "SHIFTED"]
+__all__ = ["GATES", "HOMOGENEOUS", "NONNEGATIVE", "RECTIFIERS", "SHIFTED"]
 
 HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "rrelu"})
 """Activations with `phi(c x) = c phi(x)` for `c > 0`: their gradient is their gate, so nothing is done for them."""
@@ -23,6 +23,9 @@ SHIFTED = frozenset(
     | {"minimum", "threshold", "exp", "cos"}
 )
 """Activations for which `phi(0)` can differ from 0."""
+
+RECTIFIERS = frozenset({"relu", "relu6"})
+"""Activations that are 0 wherever their input is negative."""
 
 NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp"})
 """Activations that are never negative."""

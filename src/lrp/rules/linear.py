@@ -27,12 +27,14 @@ class LinearOp:
         weight: its weight.
         bias: its bias, shaped to broadcast against the output, or None.
         nonnegative: whether `x >= 0` holds by the structure of the model (after a ReLU, for example).
+        rectified: whether ReLUs alone read the output, so that no relevance arrives where `z < 0`.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
     weight: Tensor
     bias: Tensor | None
     nonnegative: bool = False
+    rectified: bool = False
 
     def partial(self, *terms: tuple[Tensor, Tensor]) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
         """The sum of `apply(x, w)` over the terms, and its transpose: what a multiplier gives to each term's `x`."""
@@ -59,10 +61,10 @@ class ArrivingRule(Rule):
 
 
 class LinearRule(Rule):
-    """A rule that rewrites how a linear operation hands on the multiplier that arrives."""
+    """A rule that rewrites how a linear operation hands on the relevance that arrives."""
 
-    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
-        """The multiplier of `x`, and what the op call keeps."""
+    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+        """The multiplier of `x`, and what the op call keeps, of the relevance `m z` that arrived."""
         raise NotImplementedError
 
 
@@ -145,7 +147,7 @@ class ZPlus(LinearRule):
     def __post_init__(self) -> None:
         check_epsilon("ZPlus", self.epsilon)
 
-    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
         w_pos = op.weight.clamp(min=0)
         if op.nonnegative:
             z_pos, transpose = op.partial((x, w_pos))
@@ -153,12 +155,12 @@ class ZPlus(LinearRule):
             z_pos, transpose = op.partial((x.clamp(min=0), w_pos), (x.clamp(max=0), op.weight.clamp(max=0)))
         b_pos = op.bias.clamp(min=0) if op.bias is not None else z_pos.new_zeros(())
         total = (z_pos + (b_pos + self.epsilon)).clamp(min=self.epsilon)  # z+ is negative by rounding alone
-        q = _share(m * z, total, self.epsilon)
+        q = _share(relevance_out, total, self.epsilon)
         parts = transpose(q)
         m_x = parts[0] if len(parts) == 1 else torch.where(x >= 0, parts[0], parts[1])
         return m_x, {
             "bias": lambda: q * b_pos,
-            "stabiliser": lambda: q * self.epsilon if self.epsilon else torch.where(total == 0, m * z, 0),
+            "stabiliser": lambda: q * self.epsilon if self.epsilon else torch.where(total == 0, relevance_out, 0),
         }
 
 

@@ -1,0 +1,34 @@
+"""One line of the table of operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrp.rules.base import Rule
+
+__all__ = ["Op"]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One line of the table.
+
+    Args:
+        name: the function's name without in-place marks.
+        family: which handler and which rules it gets.
+        view: may return a view of its input.
+        fills: puts in elements of its own (padding, concatenated constants).
+        scalars: arguments (position, name) at which a Python number is an additive constant.
+        number: the same for a number that torch does not take as a tensor.
+        monotone: keeps `x >= 0`.
+        rule: the rule that was registered for it by the user.
+    """
+
+    name: str
+    family: str
+    view: bool = False
+    fills: bool = False
+    scalars: tuple[tuple[int, str], ...] = ()
+    number: tuple[int, str] | None = None
+    monotone: bool = False
+    rule: Rule | None = None
