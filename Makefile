@@ -10,10 +10,10 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format peers bench
+.PHONY: help demo test lint format peers bench faithfulness
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed-demo ## explain the tutorial model, then a photograph
 	@echo "== 1 of 2: the tutorial model, a multilayer perceptron on five rows of a table"
@@ -36,6 +36,9 @@ format: $(VENV)/.installed-dev ## rewrite the files as `make lint` wants them
 
 bench: $(VENV)/.installed-dev ## time explanations over gradient x input; writes benchmarks/records/speed.json
 	$(BIN)/python -m benchmarks.speed
+
+faithfulness: $(VENV)/.installed-dev ## remove patches in the order of each preset's map and watch the logit; writes docs/evidence.md
+	$(BIN)/python -m benchmarks.evidence
 
 peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
 	PEERS=$(PEERS) tests/agreement/make_peers.sh
