@@ -124,6 +124,7 @@ def on_photographs() -> dict[str, Any]:
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # on a shared machine two take longer than one
     warnings.simplefilter("ignore", lrp.LRPWarning)  # some presets amplify, and the table shows what that does
     record = {
         "what": "symmetric relevance gain in logits; benchmarks/faithfulness.py has the protocol",
