@@ -148,7 +148,7 @@ def test_selectors_in_words():
     assert str(on.module(nn.Linear)) == "module(Linear)"
     text = str(lrp.Composite([(on.conv, rules.ZPlus()), ("head*", rules.Epsilon(0.5))], name="mine"))
     assert text.splitlines()[:3] == ["mine", "  conv      ZPlus(epsilon=1e-06)", "  'head*'   Epsilon(epsilon=0.5)"]
-    assert "Gate for activations" in text
+    assert "Gate for activation" in text
 
 
 def test_selector_with_a_path_is_taken_or_refused_at_once():

@@ -137,7 +137,7 @@ class Composite:
     mine
       first & conv  Flat(epsilon=1e-06)
       'head*'       Epsilon(epsilon=1e-06)
-      (others)      Zero, Gate for activations, Uniform for products, Taylor for softmax
+      (others)      Zero, Gate for activation, Uniform for product, Taylor for softmax
     """
 
     def __init__(
@@ -183,7 +183,8 @@ class Composite:
 
     def __str__(self) -> str:
         rows = [(str(selector), str(rule)) for selector, rule in self.entries]
-        rows.append(("(others)", "Zero, Gate for activations, Uniform for products, Taylor for softmax"))
+        defaults = [f"{type(rule).__name__} for {family}" for family, rule in DEFAULTS.items()]
+        rows.append(("(others)", ", ".join(["Zero", *defaults])))
         width = max(len(selector) for selector, _ in rows)
         return "\n".join([self.name, *(f"  {selector:{width}}  {rule}" for selector, rule in rows)])
 

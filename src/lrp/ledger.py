@@ -14,7 +14,7 @@ from lrp.errors import LRPError
 
 __all__ = ["Ledger", "Row"]
 
-KINDS = ("bias", "stabiliser", "shift", "constant", "softmax", "detached")
+KINDS = ("bias", "stabiliser", "shift", "constant", "softmax", "one-sided", "detached")
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from lrp import rules
 from lrp.composite import Composite, Selector, on
+from lrp.rules.first_layer import Bound
 
-__all__ = ["auto", "epsilon", "epsilon_plus", "epsilon_plus_flat", "zero"]
+__all__ = [
+    "auto",
+    "epsilon",
+    "epsilon_alpha2_beta1",
+    "epsilon_alpha2_beta1_flat",
+    "epsilon_gamma_box",
+    "epsilon_plus",
+    "epsilon_plus_flat",
+    "excitation_backprop",
+    "zero",
+]
+
+_LAYERS = on.conv | on.linear
 
 
 def zero() -> Composite:
     """LRP-0 everywhere: for models of linear layers and ReLU it is gradient x input, with the biases in the ledger.
+
+    Use: for shallow models and tables, and wherever every number must be traceable.
 
     Source: Bach et al. 2015; Montavon et al. 2019, section 10.2.1.
 
@@ -27,57 +42,153 @@ def epsilon(epsilon: float = 1e-6) -> Composite:
     The same numbers as zennit's `Epsilon` on all linear layers and convolutions with `Norm` and `Pass` as in its
     presets. Batch norm behind a linear layer or convolution is folded; elsewhere relevance passes it unchanged.
 
+    Use: for fully connected networks and short stacks of layers; a larger epsilon gives sparser, calmer maps.
+
     Args:
-        epsilon: stabiliser, in units of each layer's output.
+        epsilon: in units of each layer's output.
 
     Source: Bach et al. 2015, equation 58.
 
     >>> epsilon(1e-3).name
     'epsilon'
     """
-    layers = [(on.conv | on.linear, rules.Epsilon(epsilon))]
-    return Composite([*layers, *_around(epsilon)], name="epsilon", strict=False)
+    return Composite([(_LAYERS, rules.Epsilon(epsilon)), *_around(epsilon)], name="epsilon", strict=False)
 
 
-def epsilon_plus(epsilon: float = 1e-6) -> Composite:
+def epsilon_plus(epsilon: float = 1e-6, stabiliser: float = 1e-6) -> Composite:
     """LRP-z+ on convolutions, LRP-epsilon on linear layers: zennit's `EpsilonPlus`.
 
-    Args:
-        epsilon: stabiliser, in units of each layer's output.
+    Use: for convolutional networks, where the map should say which pixels speak for the output.
 
-    Source: Montavon et al. 2019; Anders et al. 2021 (zennit).
+    Args:
+        epsilon: of linear layers, in units of their output.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Montavon et al. 2019, section 10.3; Anders et al. 2021 (zennit).
 
     >>> epsilon_plus().name
     'epsilon_plus'
     """
-    layers = [(on.conv, rules.ZPlus(epsilon)), (on.linear, rules.Epsilon(epsilon))]
-    return Composite([*layers, *_around(epsilon)], name="epsilon_plus", strict=False)
+    return _named("epsilon_plus", [], rules.ZPlus(stabiliser), epsilon, stabiliser)
 
 
-def epsilon_plus_flat(epsilon: float = 1e-6) -> Composite:
+def epsilon_plus_flat(epsilon: float = 1e-6, stabiliser: float = 1e-6) -> Composite:
     """`epsilon_plus` with Flat on the first layer: zennit's `EpsilonPlusFlat`.
 
     *First* is by execution order in each branch; zennit's is by registration order, one for the whole model.
 
-    Args:
-        epsilon: stabiliser, in units of each layer's output.
+    Use: for convolutional networks on images, where the map should be smooth and not follow the pixels' brightness.
 
-    Source: Montavon et al. 2019; Lapuschkin et al. 2019; Anders et al. 2021 (zennit).
+    Args:
+        epsilon: of linear layers, in units of their output.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Montavon et al. 2019, section 10.3; Lapuschkin et al. 2019; Anders et al. 2021 (zennit).
 
     >>> epsilon_plus_flat().name
     'epsilon_plus_flat'
     """
-    layers = [
-        (on.first & (on.conv | on.linear), rules.Flat(epsilon)),
-        (on.conv, rules.ZPlus(epsilon)),
-        (on.linear, rules.Epsilon(epsilon)),
-    ]
-    return Composite([*layers, *_around(epsilon)], name="epsilon_plus_flat", strict=False)
+    first = [(on.first & _LAYERS, rules.Flat(stabiliser))]
+    return _named("epsilon_plus_flat", first, rules.ZPlus(stabiliser), epsilon, stabiliser)
 
 
-def _around(epsilon: float) -> list[tuple[Selector | str, rules.Rule]]:
+def epsilon_gamma_box(
+    low: Bound, high: Bound, epsilon: float = 1e-6, gamma: float = 0.25, stabiliser: float = 1e-6
+) -> Composite:
+    """Box on a first convolution, LRP-gamma on other convolutions, LRP-epsilon on linear layers: zennit's
+    `EpsilonGammaBox`.
+
+    *First* is by execution order in each branch; zennit's is by registration order, one for the whole model.
+
+    Use: for convolutional networks on images whose pixels have known bounds; shows evidence against the output too.
+
+    Args:
+        low, high: bounds of the input of the first convolution, as for `rules.Box`.
+        epsilon: of linear layers, in units of their output.
+        gamma: how much contributions of the output's sign outweigh the others.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Montavon et al. 2019, section 10.3; Anders et al. 2021 (zennit).
+
+    >>> print(epsilon_gamma_box(low=(-2.1, -2.0, -1.8), high=(2.2, 2.4, 2.6)))
+    epsilon_gamma_box
+      first & conv         Box(low=(-2.1, -2, -1.8), high=(2.2, 2.4, 2.6), epsilon=1e-06)
+      conv                 Gamma(gamma=0.25, epsilon=1e-06)
+      linear               Epsilon(epsilon=1e-06)
+      (sum | pool)         Epsilon(epsilon=1e-06)
+      (activation | norm)  Pass()
+      (others)             Zero, Gate for activation, Uniform for product, Taylor for softmax
+    """
+    first = [(on.first & on.conv, rules.Box(low, high, stabiliser))]
+    return _named("epsilon_gamma_box", first, rules.Gamma(gamma, stabiliser), epsilon, stabiliser)
+
+
+def epsilon_alpha2_beta1(epsilon: float = 1e-6, stabiliser: float = 1e-6) -> Composite:
+    """LRP-alpha-beta with alpha 2 and beta 1 on convolutions, LRP-epsilon on linear layers: zennit's
+    `EpsilonAlpha2Beta1`.
+
+    Use: for convolutional networks, where the map should weigh evidence for and against in each layer.
+
+    Args:
+        epsilon: of linear layers, in units of their output.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Bach et al. 2015, equation 60; Lapuschkin et al. 2017; Anders et al. 2021 (zennit).
+
+    >>> epsilon_alpha2_beta1().name
+    'epsilon_alpha2_beta1'
+    """
+    return _named("epsilon_alpha2_beta1", [], rules.AlphaBeta(2, 1, stabiliser), epsilon, stabiliser)
+
+
+def epsilon_alpha2_beta1_flat(epsilon: float = 1e-6, stabiliser: float = 1e-6) -> Composite:
+    """`epsilon_alpha2_beta1` with Flat on the first layer: zennit's `EpsilonAlpha2Beta1Flat`.
+
+    *First* is by execution order in each branch; zennit's is by registration order, one for the whole model.
+
+    Use: as `epsilon_alpha2_beta1`, where the map should not follow the pixels' brightness.
+
+    Args:
+        epsilon: of linear layers, in units of their output.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Lapuschkin et al. 2017; Lapuschkin et al. 2019; Anders et al. 2021 (zennit).
+
+    >>> epsilon_alpha2_beta1_flat().name
+    'epsilon_alpha2_beta1_flat'
+    """
+    first = [(on.first & _LAYERS, rules.Flat(stabiliser))]
+    return _named("epsilon_alpha2_beta1_flat", first, rules.AlphaBeta(2, 1, stabiliser), epsilon, stabiliser)
+
+
+def excitation_backprop(stabiliser: float = 1e-6) -> Composite:
+    """LRP-z+ on linear layers and convolutions: zennit's `ExcitationBackprop`.
+
+    Use: where the map should be of one sign: which inputs excited the output, by winning probabilities layer by layer.
+
+    Args:
+        stabiliser: of all denominators, in units of each call's output.
+
+    Source: Zhang et al. 2016; Anders et al. 2021 (zennit).
+
+    >>> excitation_backprop().name
+    'excitation_backprop'
+    """
+    entries = [(_LAYERS, rules.ZPlus(stabiliser)), (on.sum | on.pool, rules.Epsilon(stabiliser))]
+    return Composite(entries, name="excitation_backprop", strict=False)
+
+
+def _named(
+    name: str, first: Sequence[tuple[Selector, rules.Rule]], conv: rules.Rule, epsilon: float, stabiliser: float
+) -> Composite:
+    """A preset of zennit's: a rule for the first layer, one for convolutions, LRP-epsilon on linear layers."""
+    layers = [*first, (on.conv, conv), (on.linear, rules.Epsilon(epsilon))]
+    return Composite([*layers, *_around(stabiliser)], name=name, strict=False)
+
+
+def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
     """What zennit's presets do between the layers."""
-    return [(on.sum | on.pool, rules.Epsilon(epsilon)), (on.activation | on.norm, rules.Pass())]
+    return [(on.sum | on.pool, rules.Epsilon(stabiliser)), (on.activation | on.norm, rules.Pass())]
 
 
 def auto(families: Set[str]) -> Composite:

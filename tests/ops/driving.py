@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 import lrp
 from tests.cases.networks import signed
+from tests.rules.twins import Dense, Shared, share
 
 TOLERANCE = 1e-12
 
@@ -39,6 +41,21 @@ def drive(
         # random multipliers cancel: that a map is much larger than its sum is no news here
         warnings.filterwarnings("ignore", ".*the map may be noise", lrp.LRPWarning)
         return lrp.explain(function, inputs, target=lambda y: weighted(y, m), composite=composite, ledger=ledger)
+
+
+def twin_of(rule: lrp.rules.Rule, op: Dense, x: Tensor, m: Tensor) -> Shared:
+    """What the slow twin of a rule makes of the multipliers `m` at the outputs of `op`."""
+    return share(type(rule).__name__, op, x, m, **{field.name: getattr(rule, field.name) for field in fields(rule)})
+
+
+def assert_kept_as_the_twin(ours: lrp.Relevance, truth: Shared) -> None:
+    """The ledger's rows, by kind, are the slow twin's; a folded shift is the twin's bias."""
+    assert ours.ledger is not None
+    kinds = {kind: float(amount) for kind, amount in ours.ledger.by_kind().items()}
+    kinds["bias"] = kinds.pop("shift", 0.0) + kinds.get("bias", 0.0)
+    scale = float(ours.ledger.scale)
+    for kind in {*kinds, *truth.kept}:
+        assert abs(kinds.get(kind, 0.0) - truth.kept.get(kind, 0.0)) <= TOLERANCE * scale, kind
 
 
 def kept(relevance: lrp.Relevance, *kinds: str) -> float:

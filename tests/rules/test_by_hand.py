@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import lrp
 from lrp import on, rules
+from lrp.rules.linear import InputRule
 from tests.ops.driving import assert_books_balance, drive, kept
 
 
@@ -127,8 +128,45 @@ BY_HAND: dict[rules.Rule, Expected] = {
             ("0", "stabiliser"): 5 / 6,
         },
     ),
+    # y > 0: 10 and the bias 1 count twice, 20 - 3 + 2 and epsilon 1, 8 / 20 a unit: h gets (8, -6/5), the bias 4/5
+    # h1 > 0: 12 - 2 + 2 and epsilon 1, 8 / 13 a unit: x gets (96/13, -16/13), the bias 16/13
+    # h2 > 0: -3 + 16 - 2 and epsilon 1, -6/5 / 12 = -1/10 a unit: x gets (3/10, -16/10), the bias 2/10
+    rules.Gamma(1.0, 1.0): (
+        [8, -6 / 5],
+        [96 / 13 + 3 / 10, -16 / 13 - 16 / 10],
+        {
+            ("2", "bias"): 4 / 5,
+            ("2", "stabiliser"): 2 / 5,
+            ("0", "bias"): 16 / 13 + 2 / 10,
+            ("0", "stabiliser"): 8 / 13 - 1 / 10,
+        },
+    ),
+    # y: 16 over 10 + 1 + 1 is 4/3: h1 gets 40/3, bias and epsilon 4/3; -8 over -3 - 1 is 2: h2 gets -6, epsilon -2
+    # h1: 80/3 over 6 + 1 + 1 is 10/3: x1 gets 20, bias and epsilon 10/3; -40/3 over -2 - 1 is 40/9: x2 gets -80/9
+    # h2: -12 over 8 + 1 is -4/3: x2 gets -32/3; 6 over -3 - 2 - 1 is -1: x1 gets 3, the bias 2, epsilon 1
+    rules.AlphaBeta(2, 1, 1.0): (
+        [40 / 3, -6],
+        [23, -80 / 9 - 32 / 3],
+        {
+            ("2", "bias"): 4 / 3,
+            ("2", "stabiliser"): 4 / 3 - 2,
+            ("2", "one-sided"): 0,
+            ("0", "bias"): 10 / 3 + 2,
+            ("0", "stabiliser"): 10 / 3 - 40 / 9 - 4 / 3 + 1,
+            ("0", "one-sided"): 0,
+        },
+    ),
     # Flat below, LRP-0 above: 10 and -3 over 2 inputs and epsilon 1: each input 10/3 - 3/3, epsilon as much
     rules.Flat(1.0): ([10, -3], [7 / 3, 7 / 3], {("2", "bias"): 1, ("0", "stabiliser"): 7 / 3}),
+    # squared weights: 10 over 4 + 1 + 1 is 5/3 a unit: (20/3, 5/3); -3 over 1 + 16 + 1 is -1/6: (-1/6, -16/6)
+    rules.WSquare(1.0): ([10, -3], [13 / 2, -1], {("2", "bias"): 1, ("0", "stabiliser"): 5 / 3 - 1 / 6}),
+    # x = (3, 2) in a box from 0 to 4: h1 is 2 (3 - 0) and -1 (2 - 4), 10 over 6 + 2 + 1 is 10/9 a unit
+    # h2 is -1 (3 - 4) and 4 (2 - 0), -3 over 1 + 8 + 1 is -3/10 a unit
+    rules.Box(0, 4, 1.0): (
+        [10, -3],
+        [60 / 9 - 3 / 10, 20 / 9 - 24 / 10],
+        {("2", "bias"): 1, ("0", "stabiliser"): 10 / 9 - 3 / 10},
+    ),
 }
 
 
@@ -136,7 +174,7 @@ BY_HAND: dict[rules.Rule, Expected] = {
 @pytest.mark.parametrize("rule", BY_HAND, ids=str)
 def test_three_neurons(rule: rules.Rule, level: str) -> None:
     hidden, inputs, rows = BY_HAND[rule]
-    entries = [("0", rule)] if isinstance(rule, rules.Flat) else [(on.linear, rule)]
+    entries = [("0", rule)] if isinstance(rule, InputRule) else [(on.linear, rule)]
     r = lrp.explain(three_neurons(), tensor([3, 2]), composite=lrp.Composite(entries), keep="1", ledger=level)
     assert r.explained.tolist() == [8]
     assert r["1"].tolist()[0] == close(hidden)
@@ -167,6 +205,88 @@ def test_epsilon_takes_the_sign_of_the_output() -> None:
     # z = 1 - 1 = 0 has no relevance to hand on, and sign(0) = +1 keeps the division finite
     r = drive(lambda x: F.linear(x, tensor([1, -1])), tensor([1, 1]), tensor([1]), [(on.linear, rules.Epsilon(0.5))])
     assert r.input.tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gamma_raises_what_has_the_sign_of_the_output(sign: int) -> None:
+    # z = -3 2 + 1 -1 + 1 = -6: -6 and -1 count twice, the bias 1 once: -12 - 2 + 1 = -13
+    # R = -6 is 6/13 a unit: x gets (-72/13, -12/13), the bias 6/13; with the signs turned, the same turned
+    w, b = sign * tensor([-3, 1]), sign * tensor(1)
+    r = drive(lambda x: F.linear(x, w, b), tensor([2, -1]), tensor([1]), [(on.linear, rules.Gamma(1, 0))])
+    assert r.input.tolist()[0] == close([-sign * 72 / 13, -sign * 12 / 13])
+    assert kept(r, "bias") == close(sign * 6 / 13)
+    # with x mirrored too, the weights that it meets are mirrored
+    r = drive(lambda x: F.linear(x, -w, b), tensor([-2, 1]), tensor([1]), [(on.linear, rules.Gamma(1, 0))])
+    assert r.input.tolist()[0] == close([-sign * 72 / 13, -sign * 12 / 13])
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-6, 1.0])
+def test_alpha_beta_where_nothing_is_negative_hands_on_alpha_of_it(epsilon: float) -> None:
+    # z = 1 3 + 2 1 = 5: 10 over 5 + epsilon, and -5 has nobody to go to
+    r = drive(
+        lambda x: F.linear(x, tensor([1, 2])),
+        tensor([3, 1]),
+        tensor([1]),
+        [(on.linear, rules.AlphaBeta(2, 1, epsilon))],
+    )
+    assert r.input.tolist()[0] == close([30 / (5 + epsilon), 20 / (5 + epsilon)])
+    assert kept(r, "one-sided") == close(-5)
+    assert kept(r, "stabiliser") == close(10 * epsilon / (5 + epsilon))
+    assert_books_balance(r)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1e-6, 1.0])
+def test_alpha_beta_where_nothing_is_positive(epsilon: float) -> None:
+    # z = -1 3 - 2 = -5: -(-5) over -5 - epsilon; the stabiliser keeps alpha of it, -10, beside its part of the other
+    r = drive(
+        lambda x: F.linear(x, tensor([-1]), tensor(-2)),
+        tensor([3]),
+        tensor([1]),
+        [(on.linear, rules.AlphaBeta(2, 1, epsilon))],
+    )
+    assert r.input.tolist()[0] == close([15 / (5 + epsilon)])
+    assert kept(r, "bias") == close(10 / (5 + epsilon))
+    assert kept(r, "one-sided") == 0
+    assert kept(r, "stabiliser") == close(-10 + 5 * epsilon / (5 + epsilon))
+    assert_books_balance(r)
+
+
+def test_box_has_bounds_by_channel_and_none_where_padding_is() -> None:
+    # two channels with weights 2 and -1 at each of two places; box (1, 3) for the first, (-1, 1) for the second
+    # x = ((2, 3), (0, 1)): the first is 2 (x - 1) = (2, 4), the second -(x - 1) = (1, 0)
+    # with one padded place on either side the outputs see 3, 7 and 4: z = (4, 9, 5), R = (4, 9, 5) for m = 1
+    # 4/3 a unit for the first place, 5/4 for the last, 9/7 in the middle for both
+    w = tensor([[2, 2], [-1, -1]])
+    x = tensor([[2, 3], [0, 1]])
+    shares = [4 / 3 + 9 / 7, 5 / 4 + 9 / 7]
+    expected = [[2 * shares[0], 4 * shares[1]], [shares[0], 0]]
+    for low, high in [
+        ((1, -1), (3, 1)),
+        (torch.tensor([[1.0], [-1.0]]), torch.tensor([3.0, 1.0])),
+        ([[[1, 1], [-1, -1]]], ((3,), (1,))),
+    ]:
+        r = drive(
+            lambda x: F.conv1d(x, w, tensor(0).view(1), padding=1),
+            x,
+            torch.ones(1, 1, 3, dtype=torch.float64),
+            [(on.first, rules.Box(low, high, 0.0))],
+        )
+        assert r.explained.tolist() == [18]
+        assert r.input[0].tolist() == [close(row) for row in expected]
+
+
+FEATURES: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: F.linear(x, tensor([1, -2])),
+    "x @ w": lambda x: x @ tensor([1, -2]).T,
+    "w @ x": lambda x: tensor([1, -2]) @ x.T,
+}
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_box_takes_the_features_of_linear_calls(name: str) -> None:
+    # features in (0, 4) and (-1, 1): 1 (3 - 0) and -2 (0.5 - 1) are 3 and 1 of z = 2: R = 2 goes as 3/2 and 1/2
+    r = drive(FEATURES[name], tensor([3, 0.5]), tensor([1]), [(on.first, rules.Box((0, -1), (4, 1), 0.0))])
+    assert r.input.tolist()[0] == close([3 / 2, 1 / 2])
 
 
 # --- sums and products ------------------------------------------------------------------------------------------------

@@ -13,11 +13,24 @@ from torch.nn import functional as F
 from lrp import on, rules
 from tests.cases.linear_calls import LINEAR_CALLS
 from tests.cases.networks import signed
-from tests.ops.driving import assert_bit_equal, assert_books_balance, assert_same_map, drive, kept, multiplier_for
+from tests.ops.driving import (
+    assert_bit_equal,
+    assert_books_balance,
+    assert_kept_as_the_twin,
+    assert_same_map,
+    drive,
+    kept,
+    multiplier_for,
+    twin_of,
+)
 from tests.rules.twins import Dense, Matrix, matrix, share
 
 # Rules that batch norm is folded for; the composite gives the batch norm itself a rule that must not matter.
-FOLDED_RULES = [rules.Epsilon(0.0), rules.Epsilon(0.3), rules.ZPlus(0.0), rules.ZPlus(0.3), rules.Flat(), rules.Flat(1)]
+FOLDED_RULES: list[rules.Rule] = [
+    *(rules.Epsilon(0.0), rules.Epsilon(0.3), rules.ZPlus(0.0), rules.ZPlus(0.3), rules.Flat(), rules.Flat(1)),
+    *(rules.Gamma(0.25), rules.Gamma(2.0, 0.3), rules.AlphaBeta(2, 1), rules.AlphaBeta(1.5, 0.5, 0.3)),
+    *(rules.WSquare(0.1), rules.Box(-4.0, 4.0), rules.Box(-3.0, 5.0, 0.3)),
+]
 FOLDED_CALLS = [
     *("linear", "linear-no-bias", "x@w", "conv1d", "conv1d-same", "conv1d-depthwise"),
     *("conv2d-groups", "conv2d-no-bias", "conv3d", "conv3d-groups"),
@@ -57,13 +70,11 @@ def test_folded_batch_norm_is_the_rule_on_merged_weights(name: str, rule: rules.
     (function, twin), x = folded(name, affine=affine), LINEAR_CALLS[name].x
     z = function(x)
     m = multiplier_for(z)
-    truth = share(type(rule).__name__, rule.epsilon, twin, x, m)
+    truth = twin_of(rule, twin, x, m)
     for level in ("sinks", "calls"):
         ours = drive(function, x, m, [(on.conv | on.linear, rule), (on.norm, rules.Pass())], ledger=level)
         assert_same_map(ours.input, truth.relevance)
-        scale = float(ours.ledger.scale)
-        assert kept(ours, "bias", "shift") == pytest.approx(truth.bias, abs=1e-12 * scale)
-        assert kept(ours, "stabiliser") == pytest.approx(truth.stabiliser, abs=1e-12 * scale)
+        assert_kept_as_the_twin(ours, truth)
         assert_books_balance(ours)
         assert_bit_equal(ours.output, z)
 
@@ -73,9 +84,9 @@ def test_zero_is_the_rule_on_merged_weights_without_folding(name: str) -> None:
     (function, twin), x = folded(name, affine=True), LINEAR_CALLS[name].x
     m = multiplier_for(function(x))
     ours = drive(function, x, m, ledger="calls")
-    truth = share("Zero", 0.0, twin, x, m)
+    truth = share("Zero", twin, x, m)
     assert_same_map(ours.input, truth.relevance)
-    assert kept(ours, "bias", "shift") == pytest.approx(truth.bias, abs=1e-12 * float(ours.ledger.scale))
+    assert_kept_as_the_twin(ours, truth)
     assert_books_balance(ours)
 
 
@@ -93,8 +104,7 @@ def test_a_hidden_batch_norm_is_folded_too() -> None:
     merged = affine_twin(lambda x: norm(conv.apply(x, conv.weight, conv.bias)), conv.x)
     plain = affine_twin(lambda x: conv.apply(x, conv.weight, conv.bias), conv.x)
     parts = [
-        share("ZPlus", 0.1, twin, conv.x.relu(), part)
-        for twin, part in zip((merged, plain), m.chunk(2, 1), strict=True)
+        twin_of(rule, twin, conv.x.relu(), part) for twin, part in zip((merged, plain), m.chunk(2, 1), strict=True)
     ]
     assert_same_map(ours.input, parts[0].relevance + parts[1].relevance)
     assert_books_balance(ours)
@@ -136,10 +146,10 @@ def test_batch_norm_elsewhere_is_not_folded(name: str, rule: rules.Rule) -> None
     m = multiplier_for(y.detach())
     (arriving,) = torch.autograd.grad(y, z, m)
     ones = matrix(lambda x: case.apply(x, torch.ones_like(case.weight), None), case.x)
-    truth = share(type(rule).__name__, rule.epsilon, affine_twin(linear, case.x, ones), case.x, arriving)
+    truth = twin_of(rule, affine_twin(linear, case.x, ones), case.x, arriving)
     ours = drive(lambda x: after(linear(x)), case.x, m, [(on.conv | on.linear, rule)], ledger="calls")
     assert_same_map(ours.input, truth.relevance)
-    assert kept(ours, "stabiliser") == pytest.approx(truth.stabiliser, abs=1e-12 * float(ours.ledger.scale))
+    assert kept(ours, "stabiliser") == pytest.approx(truth.kept["stabiliser"], abs=1e-12 * float(ours.ledger.scale))
     assert_books_balance(ours)
 
 
@@ -194,13 +204,11 @@ def test_sums_pooling_and_batch_norm_on_its_own(name: str, rule: rules.Rule) -> 
     x = signed(*shape, seed=len(name))
     z = function(x)
     m = multiplier_for(z)
-    truth = share(type(rule).__name__, getattr(rule, "epsilon", 0.0), affine_twin(function, x), x, m)
+    truth = twin_of(rule, affine_twin(function, x), x, m)
     for level in ("sinks", "calls"):
         entries = [("(target)", rules.Zero()), (on.sum | on.pool | on.norm, rule)]
         ours = drive(function, x, m, entries, ledger=level)
         assert_same_map(ours.input, truth.relevance)
-        scale = float(ours.ledger.scale)
-        assert kept(ours, "shift") == pytest.approx(truth.bias, abs=1e-12 * scale)
-        assert kept(ours, "stabiliser") == pytest.approx(truth.stabiliser, abs=1e-12 * scale)
+        assert_kept_as_the_twin(ours, truth)
         assert_books_balance(ours)
         assert_bit_equal(ours.output, z)

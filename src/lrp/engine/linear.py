@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,7 +39,7 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     def apply(data: Tensor, w: Tensor) -> Tensor:
         return function(data, w, None)
 
-    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative)
+    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative, features=-1 - spatial)
     axis = 0 if x.dim() == weight.dim() > 1 else None
 
     def native(data: Tensor, b: Tensor | None) -> Tensor:
@@ -64,7 +65,8 @@ def handle_matmul(run: Run, call: TorchCall) -> Outcome:
     def native(data: Tensor, _: Tensor | None) -> Tensor:
         return call.run(lambda tensor: data if tensor is x else weight)
 
-    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative)
+    features = -1 if data_left or x.dim() == 1 else -2
+    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative, features=features)
     axis = 1 if data_left and weight.dim() == 2 and x.dim() == 2 else None
     return _under_rule(run, call, x, op, native, None, axis)
 
@@ -194,7 +196,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         shape[above.axis] = -1
         b = shift.view(-1, *[1] * (x.dim() - 2))
         b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
-        op = LinearOp(above.op.apply, above.op.weight * scale.view(shape), b, above.op.nonnegative)
+        op = replace(above.op, weight=above.op.weight * scale.view(shape), bias=b)
         data = run.tap(record, above.x)
         z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant), readers)
     above.outputs.append(run.measure(z))

@@ -5,7 +5,23 @@ op call.
 """
 
 from lrp.rules.base import Rule
-from lrp.rules.linear import Epsilon, Flat, Zero, ZPlus
+from lrp.rules.first_layer import Box, Flat, WSquare
+from lrp.rules.linear import Epsilon, Zero
 from lrp.rules.pointwise import Gate, Pass, Taylor, Uniform
+from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
 
-__all__ = ["Epsilon", "Flat", "Gate", "Pass", "Rule", "Taylor", "Uniform", "ZPlus", "Zero"]
+__all__ = [
+    "AlphaBeta",
+    "Box",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "Gate",
+    "Pass",
+    "Rule",
+    "Taylor",
+    "Uniform",
+    "WSquare",
+    "ZPlus",
+    "Zero",
+]

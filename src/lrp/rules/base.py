@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from lrp.errors import CompositeError
 
-__all__ = ["LINEAR", "SUMMING", "WEIGHTED", "Kept", "Native", "Rule", "stabiliser"]
+__all__ = ["LINEAR", "SUMMING", "WEIGHTED", "Kept", "Native", "Rule", "share", "sign", "stabiliser"]
 
 WEIGHTED = frozenset({"linear", "conv"})
 """Families with weights: linear and matmul with one data operand; convolutions."""
@@ -46,7 +47,9 @@ class Rule:
     """The kinds of ledger rows it can write."""
 
     def __str__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name):g}' for f in fields(self))})"
+        return (
+            f"{type(self).__name__}({', '.join(f'{f.name}={in_words(getattr(self, f.name))}' for f in fields(self))})"
+        )
 
 
 @dataclass(frozen=True)
@@ -54,22 +57,59 @@ class Native(Rule):
     """Base of the rules that are the gradient of the operation itself."""
 
 
+def in_words(parameter: Any) -> str:
+    """A parameter of a rule as a table shows it; many numbers are shown by how many they are.
+
+    >>> in_words(1e-6), in_words((0.0, 0.5)), in_words(((0.0, 1.0),) * 9)
+    ('1e-06', '(0, 0.5)', '(9 x 2 numbers)')
+    """
+    if not isinstance(parameter, tuple):
+        return f"{parameter:g}" if isinstance(parameter, float) else str(parameter)
+    if len(parameter) <= 4 and not any(isinstance(each, tuple) for each in parameter):
+        return f"({', '.join(map(in_words, parameter))})"
+    sizes = []
+    while isinstance(parameter, tuple):
+        sizes.append(str(len(parameter)))
+        parameter = parameter[0]
+    return f"({' x '.join(sizes)} numbers)"
+
+
+def share(relevance: Tensor, total: Tensor, epsilon: float) -> Tensor:
+    """`relevance / total`; 0 where the total is 0, which only an epsilon of 0 lets it be."""
+    return relevance / total if epsilon else torch.where(total == 0, 0, relevance / total)
+
+
+def sign(tensor: Tensor) -> Tensor:
+    """The sign of each element, with `sign(0) = +1`.
+
+    >>> import torch
+    >>> sign(torch.tensor([-2.0, 0.0, 3.0]))
+    tensor([-1.,  1.,  1.])
+    """
+    return (tensor >= 0).to(tensor.dtype).mul_(2).sub_(1)
+
+
 def stabiliser(denominator: Tensor, epsilon: float) -> Tensor:
-    """`epsilon * sign(denominator)` with `sign(0) = +1`, so that `denominator + stabiliser` is never zero.
+    """`epsilon * sign(denominator)`, so that `denominator + stabiliser` is never zero.
 
     >>> import torch
     >>> stabiliser(torch.tensor([-2.0, 0.0, 3.0]), 0.5)
     tensor([-0.5000,  0.5000,  0.5000])
     """
-    return (denominator >= 0).to(denominator.dtype).mul_(2).sub_(1).mul_(epsilon)
+    return sign(denominator).mul_(epsilon)
 
 
 def check_epsilon(rule: str, epsilon: float) -> None:
     """Refuse an epsilon that is negative or not finite."""
-    if not 0 <= epsilon < float("inf"):
+    check_number(rule, "epsilon", epsilon, "1e-6")
+
+
+def check_number(rule: str, name: str, value: float, usual: str) -> None:
+    """Refuse a parameter that is negative or not finite."""
+    if not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise CompositeError(
-            "epsilon must be a finite number of at least 0",
+            f"{name} must be a finite number of at least 0",
             where=f"rules.{rule}",
-            seen=f"epsilon={epsilon!r}",
-            cure=f"rules.{rule}(1e-6)",
+            seen=f"{name}={value!r}",
+            cure=f"rules.{rule}({name}={usual})",
         )

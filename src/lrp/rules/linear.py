@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lrp.rules.base import LINEAR, WEIGHTED, Kept, Native, Rule, check_epsilon, stabiliser
+from lrp.rules.base import LINEAR, Kept, Native, Rule, check_epsilon, stabiliser
 
-__all__ = ["ArrivingRule", "Epsilon", "Flat", "InputRule", "LinearOp", "LinearRule", "ZPlus", "Zero"]
+__all__ = ["ArrivingRule", "Epsilon", "InputRule", "LinearOp", "LinearRule", "Zero"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class LinearOp:
         bias: its bias, shaped to broadcast against the output, or None.
         nonnegative: whether `x >= 0` holds by the structure of the model (after a ReLU, for example).
         rectified: whether ReLUs alone read the output, so that no relevance arrives where `z < 0`.
+        features: the axis of the data along which its features lie, from the end: -1 for linear layers.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -35,6 +36,7 @@ class LinearOp:
     bias: Tensor | None
     nonnegative: bool = False
     rectified: bool = False
+    features: int = -1
 
     def partial(self, *terms: tuple[Tensor, Tensor]) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
         """The sum of `apply(x, w)` over the terms, and its transpose: what a multiplier gives to each term's `x`."""
@@ -121,82 +123,3 @@ class Epsilon(ArrivingRule):
         size = z.abs()
         q = m * (size / (size + self.epsilon))  # z / st(z) with both divided by sign(z)
         return q, {"stabiliser": lambda: q * stabiliser(z, self.epsilon)}
-
-
-@dataclass(frozen=True)
-class ZPlus(LinearRule):
-    """LRP-z+ (alpha 1, beta 0): relevance goes to the positive contributions alone.
-
-    `z+ = x+ w+ + x- w- + b+`, `q = m z / st(z+)`; `m_x = w+^T q` where `x > 0` and `w-^T q` where `x < 0`.
-    The bias keeps `b+ q`, the stabiliser `epsilon q`; where nothing contributes positively it keeps all.
-
-    Args:
-        epsilon: in units of the output `z`, at least 0.
-
-    Source: Bach et al. 2015, equation 60 with alpha 1; Montavon et al. 2017, section 4.2 (there without bias).
-
-    >>> print(ZPlus())
-    ZPlus(epsilon=1e-06)
-    """
-
-    epsilon: float = 1e-6
-
-    families: ClassVar[frozenset[str]] = WEIGHTED
-    kinds: ClassVar[tuple[str, ...]] = ("bias", "stabiliser")
-
-    def __post_init__(self) -> None:
-        check_epsilon("ZPlus", self.epsilon)
-
-    def propagate(self, op: LinearOp, x: Tensor, z: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
-        w_pos = op.weight.clamp(min=0)
-        if op.nonnegative:
-            z_pos, transpose = op.partial((x, w_pos))
-        else:
-            z_pos, transpose = op.partial((x.clamp(min=0), w_pos), (x.clamp(max=0), op.weight.clamp(max=0)))
-        b_pos = op.bias.clamp(min=0) if op.bias is not None else z_pos.new_zeros(())
-        total = (z_pos + (b_pos + self.epsilon)).clamp(min=self.epsilon)  # z+ is negative by rounding alone
-        q = _share(relevance_out, total, self.epsilon)
-        parts = transpose(q)
-        m_x = parts[0] if len(parts) == 1 else torch.where(x >= 0, parts[0], parts[1])
-        return m_x, {
-            "bias": lambda: q * b_pos,
-            "stabiliser": lambda: q * self.epsilon if self.epsilon else torch.where(total == 0, relevance_out, 0),
-        }
-
-
-@dataclass(frozen=True)
-class Flat(InputRule):
-    """Flat: every input of an output unit gets the same share of its relevance, whatever the weights.
-
-    `R_x = op^T(R_z / st(op(1, 1)))` with all weights and inputs 1, so that padding counts for nothing.
-    It gives relevance to inputs that are zero; so it is a rule for the first layer, at a source.
-
-    Args:
-        epsilon: in units of the number of inputs of an output unit, at least 0.
-
-    Source: Bach et al. 2015, section 2.3 ("flat weights"); Lapuschkin et al. 2019.
-
-    >>> print(Flat())
-    Flat(epsilon=1e-06)
-    """
-
-    epsilon: float = 1e-6
-
-    families: ClassVar[frozenset[str]] = WEIGHTED
-    kinds: ClassVar[tuple[str, ...]] = ("stabiliser",)
-
-    def __post_init__(self) -> None:
-        check_epsilon("Flat", self.epsilon)
-
-    def distribute(self, op: LinearOp, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
-        count, transpose = op.partial((torch.ones_like(x), torch.ones_like(op.weight)))
-        total = count + self.epsilon
-        share = _share(relevance_out, total, self.epsilon)
-        return transpose(share)[0], {
-            "stabiliser": lambda: share * self.epsilon if self.epsilon else torch.where(total == 0, relevance_out, 0)
-        }
-
-
-def _share(relevance: Tensor, total: Tensor, epsilon: float) -> Tensor:
-    """`relevance / total`; 0 where the total is 0, which only an epsilon of 0 lets it be."""
-    return relevance / total if epsilon else torch.where(total == 0, 0, relevance / total)
