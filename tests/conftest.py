@@ -1,10 +1,17 @@
 from pathlib import Path
 
+import pytest
+import torch
 from hypothesis import settings
 
 # The same examples on every run, and no stopwatch: two busy cores are no reason to fail.
 settings.register_profile("lrp", deadline=None, derandomize=True)
 settings.load_profile("lrp")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -141,9 +141,6 @@ BAD: dict[str, tuple[Callable[[], object], type[lrp.LRPError], str, str]] = {
     "second entry hidden": (
         explained(MLP, X, composite=composite((on.linear, rules.Zero()), ("2", rules.Epsilon()))),
         errors.CompositeError, "'2'", "entry 1"),
-    "input rule within": (
-        explained(MLP, X, composite=composite((on.linear, rules.Flat()))),
-        errors.CompositeError, "input rule", "2: linear on.first"),
     "rule class": (lambda: composite((on.conv, rules.ZPlus)), errors.CompositeError, "a pair", "ZPlus()"),
     "no pair": (lambda: composite(on.conv), errors.CompositeError, "a pair", "conv"),
     "selector": (lambda: composite((nn.Linear, rules.Zero())), errors.CompositeError, "selector", "Linear layer4"),

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from lrp.errors import CompositeError
 from lrp.rules.base import Rule
-from lrp.rules.linear import InputRule, Zero
+from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate, Taylor, Uniform
 
 __all__ = ["Composite", "Selector", "on"]
@@ -163,19 +163,12 @@ class Composite:
                 )
             yield _selector(entry[0]), entry[1]
 
-    def choose(self, call: Selectable, at_source: bool) -> tuple[Rule, int | None, str]:
-        """The rule of a call, the number of the entry that chose it (None: the default of its family), and a note.
-
-        A preset's input rule is passed over where its call is not at a source, and the note says so; in a composite of
-        one's own it stays, and the engine refuses it by name.
-        """
-        note = ""
+    def choose(self, call: Selectable) -> tuple[Rule | None, int | None]:
+        """The rule of a call and the number of the entry that chose it (None: the default of its family)."""
         for number, (selector, rule) in enumerate(self.entries):
             if call.family in rule.families and selector.matches(call):
-                if not isinstance(rule, InputRule) or at_source or self.strict:
-                    return rule, number, note
-                note = f"not at a source, so not {rule}"
-        return DEFAULTS.get(call.family, Zero()), None, note
+                return rule, number
+        return DEFAULTS.get(call.family, Zero()) if call.family else None, None
 
     def label(self, entry: int | None) -> str:
         """The entry in words."""

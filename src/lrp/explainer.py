@@ -143,7 +143,7 @@ class Explainer:
         met = auto({call.family for call in forward.run.calls})
         return forward if met.name == guess.name else self._under(met, given, target)
 
-    def _under(self, composite: Composite, given: Inputs, target: Target) -> Forward:
+    def _under(self, composite: Composite, given: Inputs, target: Target, relevance_form: bool = False) -> Forward:
         kept: list[tuple[str, str, int, Any]] = []
 
         def on_enter(frame: Frame, args: Any) -> None:
@@ -158,7 +158,7 @@ class Explainer:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return replaced
 
-        run = Run(self._module, composite, self.ledger, on_enter, on_exit)
+        run = Run(self._module, composite, self.ledger, on_enter, on_exit, relevance_form=relevance_form)
         with run:
             args, kwargs = given.tracked(run)
             try:
@@ -175,6 +175,8 @@ class Explainer:
                     (output, "") if self.through_output or not target.takes_logits else run.logits_of(output)
                 )
                 explained, indices = target.pick(logits)
+        if run.needs_relevance_form and not relevance_form:
+            return self._under(composite, given, target, relevance_form=True)
         return Forward(run, given, output, explained, indices, target, stepped, kept, self._keep.reduce, self._paths)
 
 

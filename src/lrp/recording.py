@@ -14,6 +14,7 @@ from lrp.inputs import Inputs
 from lrp.presets import zero
 from lrp.relevance import Relevance
 from lrp.result import Forward, finish
+from lrp.rules.linear import InputRule
 from lrp.targets import Call
 
 __all__ = ["Tape", "record"]
@@ -26,7 +27,8 @@ class Tape:
     """What `record` gives: `source` marks inputs, `relevance` propagates from one or more numbers."""
 
     def __init__(self, composite: Composite, ledger: Books) -> None:
-        self._run = Run(None, composite, ledger)
+        has_input_rule = any(isinstance(rule, InputRule) for _, rule in composite.entries)
+        self._run = Run(None, composite, ledger, relevance_form=has_input_rule)
         self._sources: list[Tensor] = []
 
     def __enter__(self) -> Tape:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp.engine.calls import OpCall, Probe
+from lrp.engine.calls import Probe
 from lrp.engine.propagate import Measured, prepare, propagate
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors, tensors_in
@@ -96,7 +96,7 @@ def finish(
         layer_inputs=layer_inputs,
         plan=Plan.of(on_the_way),
         ledger=ledger,
-        notes=tuple(_notes(forward, on_the_way)),
+        notes=tuple(_notes(forward)),
         modules=forward.modules,
     )
     if ledger is not None:
@@ -210,7 +210,7 @@ def _refuse_unmatched(run: Run) -> None:
             )
 
 
-def _notes(forward: Forward, on_the_way: Sequence[OpCall]) -> list[str]:
+def _notes(forward: Forward) -> list[str]:
     notes = []
     if forward.stepped:
         notes.append(
@@ -219,7 +219,6 @@ def _notes(forward: Forward, on_the_way: Sequence[OpCall]) -> list[str]:
         )
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
-    notes += [f"{call.name}: {call.note}" for call in on_the_way if call.note.startswith("not at a source")]
     return notes
 
 

@@ -23,7 +23,8 @@ class Probe:
 
     Args:
         edge: where the multiplier arrives.
-        held: the value there; relevance is value times multiplier. None: what arrives is relevance (a slot).
+        held: the value there; relevance is value times multiplier. None: what arrives is relevance (at a slot, and in
+            relevance form).
         slot: where input rules deliver relevance beside it.
         also: the outputs of batch norms that the call which made this value was folded into.
     """
@@ -53,6 +54,7 @@ class OpCall:
         gradient: whether what it does is the native gradient.
         note: what else there is to say.
         covered: whether the table knows it.
+        bracketed: in relevance form, it carries multipliers between a way in and a way out.
         arrived, handed: what level "calls" of the ledger measures.
     """
 
@@ -70,6 +72,7 @@ class OpCall:
     gradient: bool = True
     note: str = ""
     covered: bool = True
+    bracketed: bool = False
     arrived: list[Probe] = field(default_factory=list)
     handed: list[Probe] = field(default_factory=list)
 

@@ -16,6 +16,7 @@ from lrp.engine.native import carry_out
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.product import handle_product
+from lrp.engine.relevance_form import scaled
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import tensors_in
 from lrp.engine.values import Value
@@ -82,7 +83,7 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     """One data tensor, shifted or scaled by constants."""
     before = run.value(call.data[0]) or Value()
     shifts = call.op.family == "sum"
-    result = carry_out(run, call, adds=shifts)
+    result = scaled(run, call, call.data[0]) if run.relevance_form and not shifts else carry_out(run, call, adds=shifts)
     slot = None if before.slot is None else run.tap_slot(call, before.slot).expand_as(result)
     return Outcome(result, Value(factors=1 if shifts else before.factors, slot=slot))
 
@@ -117,7 +118,7 @@ def _handle_division(run: Run, call: TorchCall) -> Outcome:
     if by_data:
         call.record.gradient = False
         call = call.replace([(0 if reversed_ else 1, "other", denominator.detach())])
-    result = carry_out(run, call, adds=False)
+    result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     return Outcome(result, Value(factors=before.factors, slot=slot))
 

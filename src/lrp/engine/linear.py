@@ -15,7 +15,7 @@ from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.product import handle_product
 from lrp.engine.values import Readers, Value, as_constant
-from lrp.errors import CompositeError, TrainingModeError
+from lrp.errors import TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import PointwiseRule, Uniform
 
@@ -113,18 +113,12 @@ def _ruled(
     record, rule = call.record, call.record.rule
     record.gradient = False
     if isinstance(rule, LinearRule):
-        return LinearNode.apply(data, compute, rule, op, readers, *run.slots(record, rule.kinds, x))
+        return LinearNode.apply(data, compute, rule, op, readers, run.relevance_form, *run.slots(record, rule.kinds, x))
     assert isinstance(rule, InputRule)
     value = run.value(x)
-    if value is None or value.slot is None:
-        raise CompositeError(
-            f"{rule} is an input rule: it needs a source right above it",
-            where=record.name,
-            seen="an op call whose input carries relevance of its own",
-            cure="(on.first & on.conv, rules.Flat())",
-        )
-    slot = run.tap_slot(call, value.slot)
-    return InputNode.apply(data, slot, compute, rule, op, *run.slots(record, rule.kinds, x))
+    slot = None if value is None or value.slot is None else run.tap_slot(call, value.slot)
+    run.needs_relevance_form |= slot is None
+    return InputNode.apply(data, slot, compute, rule, op, run.relevance_form, *run.slots(record, rule.kinds, x))
 
 
 def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
@@ -167,7 +161,7 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
         def compute() -> Tensor:
             return call.run(as_constant)
 
-        z = Pointwise.apply(data, compute, rule, None, False, *run.slots(record, rule.kinds, data))
+        z = Pointwise.apply(data, compute, rule, None, False, run.relevance_form, *run.slots(record, rule.kinds, data))
         return Outcome(z, Value(slot=slot))
     z = _affine(run, call, x, data)
     if isinstance(rule, ArrivingRule):
@@ -179,13 +173,13 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
     """One rule for a linear call and the norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
     record = call.record
     record.rule, record.entry = above.call.rule, above.call.entry
-    passed_over = above.call.note if above.call.note.startswith("not at a source") else ""
-    record.note = f"{passed_over}; with #{above.call.number} folded in".removeprefix("; ")
+    record.note = f"with #{above.call.number} folded in"
     above.call.note = f"folded into #{record.number}"
     record.first = above.call.first
     readers = Readers()
     if above.plain is not None:
-        plain = run.tap(record, above.plain)
+        record.bracketed = run.relevance_form  # the way in is that of the linear call
+        plain = run.tap(record, above.plain, inside=True)
         above.call.arrived += record.handed
         z = _affine(run, call, x, plain)
         assert isinstance(record.rule, ArrivingRule)
@@ -199,7 +193,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         op = replace(above.op, weight=above.op.weight * scale.view(shape), bias=b)
         data = run.tap(record, above.x)
         z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant), readers)
-    above.outputs.append(run.measure(z))
+    above.outputs.append(run.measure(z, inside=record.bracketed))
     return Outcome(z, Value(linear_above=True, readers=readers))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.outcome import TorchCall
+from lrp.engine.relevance_form import filled
 from lrp.engine.segments import strided_like
 from lrp.engine.values import Detached, as_constant
 
@@ -38,11 +39,33 @@ def carry_out(run: Run, call: TorchCall, *, adds: bool = True) -> Any:
 
     if not adds or not run.books:
         return call.run(operand)
+    if run.relevance_form and record.family == "reshape":
+        return _filling(run, call)
     if into_constant:
         return _into_constant(run, call, operand)
     result = _numbers_as_tensors(run, call).run(operand)
     if call.op.number is not None and call.get(*call.op.number):
         result = run.constants(record, result, _without_data(call), "constant")
+    return result
+
+
+def _filling(run: Run, call: TorchCall) -> Any:
+    """In relevance form: the elements that a call put in itself keep what arrives at them."""
+    lost = any(isinstance(run.known(tensor), Detached) for tensor in call.operands)
+    mask = filled(call) if call.op.fills else None
+
+    def operand(tensor: Tensor) -> Tensor:
+        if not call.is_data(tensor):
+            return tensor if tensor is call.written else as_constant(tensor)
+        return tensor if call.op.view else run.tap(call.record, tensor, in_place=tensor is call.written)
+
+    result = call.run(operand)
+    if mask is None:
+        return result
+    kind = "detached" if lost else "constant"
+    if call.written is None:
+        return run.constants(call.record, result, mask, kind)
+    run.constants(call.record, call.written, mask, kind, in_place=True)
     return result
 
 

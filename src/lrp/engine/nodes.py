@@ -1,5 +1,6 @@
 """The autograd nodes that carry out rules: forward they compute nothing new, backward they apply the rule.
 
+What arrives is a multiplier `m`, or, in a run in relevance form, the relevance `m z` itself (see `relevance_form`).
 Ledger rows are read as gradients: each node takes scalar `slots`, and the gradient of a slot is what the op call kept.
 (Python side effects in a backward pass would be lost when several targets are propagated at once.)
 No node returns a view of its input: autograd forbids writing into a view made in a custom function.
@@ -23,12 +24,15 @@ from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
 __all__ = [
     "Arriving",
     "Constants",
+    "Enter",
+    "Exit",
     "Identity",
     "InputNode",
     "LinearNode",
     "Pointwise",
     "Scale",
     "SoftmaxNode",
+    "Stopped",
     "Valued",
 ]
 
@@ -94,6 +98,55 @@ class Valued(_Node):
         return m, None
 
 
+class Enter(_Node):
+    """The way into an operation that carries multipliers, in a run in relevance form: `R_x = x m_x`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
+        ctx.save_for_backward(x.clone() if in_place else x)
+        return _same(ctx, x, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        (x,) = ctx.saved_tensors
+        return torch.where(m == 0, torch.zeros_like(m), x * m), None
+
+
+class Exit(_Node):
+    """The way out of it: `m = R_z / z`. What arrives at `z = 0` finds nothing to be shared by, and stays."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, in_place: bool, slot: Tensor | None) -> Tensor:
+        ctx.save_for_backward(z.clone() if in_place else z)
+        return _same(ctx, z, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, relevance_out: Tensor) -> Any:
+        (z,) = ctx.saved_tensors
+        empty = z == 0
+        m = torch.where(empty, torch.zeros_like(relevance_out), relevance_out / z)
+        kept = torch.where(empty, relevance_out, torch.zeros_like(relevance_out))
+        return m, None, kept.sum() if ctx.needs_input_grad[2] else None
+
+
+class Stopped(_Node):
+    """Hands nothing on; what arrives stays."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, z: Tensor, in_place: bool, relevance_form: bool, slot: Tensor | None, *data: Tensor
+    ) -> Tensor:
+        ctx.relevance_form, ctx.data = relevance_form, len(data)
+        ctx.save_for_backward(z.clone() if in_place else z)
+        return _same(ctx, z, in_place)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        (z,) = ctx.saved_tensors
+        kept = m if ctx.relevance_form else torch.where(m == 0, torch.zeros_like(m), z * m)
+        return None, None, None, kept.sum() if ctx.needs_input_grad[3] else None, *[None] * ctx.data
+
+
 class Scale(_Node):
     """Multiplies the multiplier by a constant share."""
 
@@ -144,7 +197,7 @@ class Arriving(_Node):
 
 
 class Pointwise(_Node):
-    """Runs an elementwise function natively and applies a `PointwiseRule` to it."""
+    """Runs an elementwise function natively and applies a `PointwiseRule` to it; `x` may be broadcast to `z`."""
 
     @staticmethod
     def forward(
@@ -152,11 +205,12 @@ class Pointwise(_Node):
         x: Tensor,
         compute: Callable[[], Tensor],
         rule: PointwiseRule,
-        activation: Activation,
+        activation: Activation | None,
         in_place: bool,
+        relevance_form: bool,
         *slots: Tensor | None,
     ) -> Tensor:
-        ctx.rule, ctx.activation = rule, activation
+        ctx.rule, ctx.activation, ctx.relevance_form = rule, activation, relevance_form
         if in_place:
             before = x.clone()
             z = compute()
@@ -170,9 +224,12 @@ class Pointwise(_Node):
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         x, z = ctx.saved_tensors
-        m_x = m * ctx.rule.factor(ctx.activation, x, z)
-        kept = ctx.rule.kept(ctx.activation, x, z, m)
-        return m_x, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
+        if ctx.relevance_form:
+            passed, kept = ctx.rule.hand_on(ctx.activation, x, m)
+        else:
+            passed = m * ctx.rule.factor(ctx.activation, x, z)
+            kept = ctx.rule.kept(ctx.activation, x, z, m)
+        return passed.sum_to_size(x.shape), None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
 class LinearNode(_Node):
@@ -186,9 +243,10 @@ class LinearNode(_Node):
         rule: LinearRule,
         op: LinearOp,
         readers: Readers,
+        relevance_form: bool,
         *slots: Tensor | None,
     ) -> Tensor:
-        ctx.rule, ctx.readers = rule, readers
+        ctx.rule, ctx.readers, ctx.relevance_form = rule, readers, relevance_form
         z = compute()
         _save(ctx, x, z, op)
         return z
@@ -196,28 +254,34 @@ class LinearNode(_Node):
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         x, z, op = _saved(ctx)
-        op = replace(op, rectified=ctx.readers.rectified)
-        m_x, kept = ctx.rule.propagate(op, x, z, z * m)
-        return m_x, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
+        if ctx.relevance_form:  # an input rule further on may have given relevance to units that a ReLU made zero
+            m_x, kept = ctx.rule.propagate(op, x, z, m)
+            passed = x * m_x
+        else:
+            op = replace(op, rectified=ctx.readers.rectified)
+            passed, kept = ctx.rule.propagate(op, x, z, z * m)
+        return passed, None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
 class InputNode(_Node):
     """Runs a linear operation natively and delivers the relevance of its input by an `InputRule`.
 
-    `x` gets the multiplier 0; the gradient of `slot`, a tensor of zeros shaped like `x`, is its relevance.
+    The gradient of `slot`, a tensor of zeros shaped like `x`, is the relevance, and `x` gets the multiplier 0. Without
+    a slot, which only a run in relevance form does, the relevance goes to `x` itself.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         x: Tensor,
-        slot: Tensor,
+        slot: Tensor | None,
         compute: Callable[[], Tensor],
         rule: InputRule,
         op: LinearOp,
+        relevance_form: bool,
         *slots: Tensor | None,
     ) -> Tensor:
-        ctx.rule = rule
+        ctx.rule, ctx.relevance_form, ctx.at_source = rule, relevance_form, slot is not None
         z = compute()
         _save(ctx, x, z, op)
         return z
@@ -225,8 +289,9 @@ class InputNode(_Node):
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         x, z, op = _saved(ctx)
-        relevance_in, kept = ctx.rule.distribute(op, x, z * m)
-        return None, relevance_in, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 5)
+        relevance_in, kept = ctx.rule.distribute(op, x, m if ctx.relevance_form else z * m)
+        delivered = (None, relevance_in) if ctx.at_source else (relevance_in, None)
+        return *delivered, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
 class SoftmaxNode(_Node):

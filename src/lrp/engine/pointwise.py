@@ -61,7 +61,9 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     logit = (run.copied(x) if in_place else x) if name == "sigmoid" else None
     value = Value(nonnegative=name in NONNEGATIVE, logit=logit, logit_of=name if logit is not None else "")
     data = run.tap(record, x, in_place)
-    if name in HOMOGENEOUS and not (in_place and name in GATES):  # torch refuses a negative slope in place
+    if (
+        name in HOMOGENEOUS and not (in_place and name in GATES) and not run.relevance_form
+    ):  # torch refuses a negative slope in place
         return Outcome(call.run(lambda tensor: data if tensor is x else as_constant(tensor)), value)
     assert isinstance(rule, PointwiseRule)
     record.gradient = False
@@ -75,7 +77,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     def compute() -> Tensor:
         return call.run(lambda tensor: as_constant(data if tensor is x else tensor))
 
-    return Outcome(Pointwise.apply(data, compute, rule, activation, in_place, *slots), value)
+    return Outcome(Pointwise.apply(data, compute, rule, activation, in_place, run.relevance_form, *slots), value)
 
 
 def handle_softmax(run: Run, call: TorchCall) -> Outcome:

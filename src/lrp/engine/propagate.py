@@ -80,6 +80,8 @@ def propagate(
         probes: where relevance is wanted beside the sources.
         retain: keep the graph for another pass.
     """
+    if run.relevance_form:
+        seed = seed * explained.detach()
     measures = _Measures()
     for probe in (*run.sources, *probes):
         measures.want(probe)

@@ -22,6 +22,7 @@ from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_w
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
+from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, reaches, sequence_number
@@ -52,6 +53,8 @@ class Run(TorchFunctionMode):
         model: whose module paths are followed, or None.
         composite: which rule meets which op call.
         books: the level of the ledger.
+        relevance_form: carry relevance, not multipliers; a run that turns out to need it says so afterwards
+            (`needs_relevance_form`).
         on_enter, on_exit: called with each module's frame and its inputs, or outputs; what `on_exit` returns, if
             anything, stands in the place of the outputs.
     """
@@ -63,9 +66,12 @@ class Run(TorchFunctionMode):
         books: Books = "sinks",
         on_enter: Callable[[Frame, Any], None] = lambda frame, args: None,
         on_exit: Callable[[Frame, Any], Any] = lambda frame, output: None,
+        *,
+        relevance_form: bool = False,
     ) -> None:
         super().__init__()
         self.composite, self.books = composite, books
+        self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
@@ -127,7 +133,7 @@ class Run(TorchFunctionMode):
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
-            probe = Probe(edge_of(leaf), self.shelf.hold(leaf))
+            probe = Probe(edge_of(leaf), None if self.relevance_form else self.shelf.hold(leaf))
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
@@ -189,11 +195,17 @@ class Run(TorchFunctionMode):
             self.tracker.put(copy, replace(value, foldable=None))
         return copy
 
-    def measure(self, tensor: Tensor) -> Probe:
-        """A place to measure the relevance of a tensor that carries data."""
+    def measure(self, tensor: Tensor, *, inside: bool = False) -> Probe:
+        """A place to measure the relevance of a tensor that carries data.
+
+        Args:
+            tensor: the tensor.
+            inside: in relevance form, it is within a call that carries multipliers.
+        """
         value = self.known(tensor)
         slot = edge_of(value.slot) if isinstance(value, Value) and value.slot is not None else None
-        return Probe(edge_of(tensor), self.shelf.hold(tensor), slot)
+        carries_relevance = self.relevance_form and not inside
+        return Probe(edge_of(tensor), None if carries_relevance else self.shelf.hold(tensor), slot)
 
     def probe(self, tensor: Tensor) -> Probe:
         """The same for a tensor the user asked for: behind a folded call it means the folded output."""
@@ -204,8 +216,21 @@ class Run(TorchFunctionMode):
 
     # --- services for handlers ----------------------------------------------------------------------------------------
 
-    def tap(self, call: OpCall, tensor: Tensor, in_place: bool = False) -> Tensor:
-        """At ledger level "calls": the operand as an alias of its own, so that what this call hands on is measured."""
+    def tap(self, call: OpCall, tensor: Tensor, in_place: bool = False, *, inside: bool = False) -> Tensor:
+        """The operand as this call is to read it.
+
+        At ledger level "calls" an alias of its own, so that what this call hands on is measured. In relevance form with
+        a way in, unless the operand is `inside` one, or the call hands on relevance by itself.
+        """
+        tensor = self._measured(call, tensor, in_place, inside)
+        if not self.relevance_form or inside:
+            return tensor
+        entered = enter(call, tensor, in_place)
+        if entered is not tensor:
+            self.tracker.put(entered, replace(self.value(tensor) or Value(), foldable=None))
+        return entered
+
+    def _measured(self, call: OpCall, tensor: Tensor, in_place: bool, inside: bool) -> Tensor:
         if self.books != "calls":
             return tensor
         if in_place:
@@ -215,13 +240,14 @@ class Run(TorchFunctionMode):
                 known.slot = Identity.apply(known.slot, False)
                 call.handed.append(Probe(edge_of(known.slot), None))
             probe = self.measure(Identity.apply(whole, True))
-            probe.held, probe.slot = self.shelf.hold(whole.detach().clone()), None
+            probe.held = None if probe.held is None else self.shelf.hold(whole.detach().clone())
+            probe.slot = None
             call.handed.append(probe)
             return tensor
         tapped: Tensor = Identity.apply(tensor, False)
         known = self.tracker.get(tensor)
         self.tracker.put(tapped, replace(known if isinstance(known, Value) else Value(), slot=None, foldable=None))
-        call.handed.append(self.measure(tapped))
+        call.handed.append(self.measure(tapped, inside=inside and call.bracketed))
         return tapped
 
     @staticmethod
@@ -305,8 +331,7 @@ class Run(TorchFunctionMode):
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         elif op.family:
-            at_source = all(value is not None and value.slot is not None for value in values)
-            call.rule, number, call.note = self.composite.choose(call, at_source)
+            call.rule, number = self.composite.choose(call)
             call.entry = self.composite.label(number)
             self.matched.add(number)
         self.calls.append(call)
@@ -317,6 +342,8 @@ class Run(TorchFunctionMode):
         above = record.family in ("linear", "conv") or any((self.value(t) or Value()).linear_above for t in call.data)
         nonnegative = call.keeps_nonnegative and all((self.value(t) or Value()).nonnegative for t in call.data)
         result, value = handlers.handle(self, call)
+        if record.bracketed:
+            result = leave(self, record, result, written)
         outputs = tensors_in(result)
         if written is not None and not any(output is written for output in outputs):
             outputs.append(written)
