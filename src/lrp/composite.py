@@ -166,7 +166,7 @@ class Composite:
     def choose(self, call: Selectable) -> tuple[Rule | None, int | None]:
         """The rule of a call and the number of the entry that chose it (None: the default of its family)."""
         for number, (selector, rule) in enumerate(self.entries):
-            if call.family in rule.families and selector.matches(call):
+            if rule.fits(call.family) and selector.matches(call):
                 return rule, number
         return DEFAULTS.get(call.family, Zero()) if call.family else None, None
 

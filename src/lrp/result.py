@@ -202,10 +202,11 @@ def _refuse_unmatched(run: Run) -> None:
     for number, (selector, rule) in enumerate(run.composite.entries):
         if number not in run.matched:
             families = sorted({call.family for call in run.calls if call.family})
+            fitting = ", ".join(filter(rule.fits, families)) or "none of these"
             raise CompositeError(
                 f"the entry ({selector}, {rule}) matched no op call",
                 where=f"composite {run.composite.name!r}, entry {number}",
-                seen=f"op calls of {', '.join(families)}; the rule is for {', '.join(sorted(rule.families))}",
+                seen=f"op calls of {', '.join(families)}; the rule is for {fitting}",
                 cure="lrp.Composite([...], strict=False), or leave the entry out; str(r.plan) lists the op calls",
             )
 

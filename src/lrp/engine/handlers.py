@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from lrp.engine.linear import handle_linear, handle_matmul, handle_norm
 from lrp.engine.native import carry_out
+from lrp.engine.nodes import Stopped
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.product import handle_product
 from lrp.engine.relevance_form import scaled
 from lrp.engine.segments import slot_through
-from lrp.engine.structure import tensors_in
+from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value
 from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
 from lrp.ops.op import Op
 from lrp.rules.linear import ArrivingRule
+from lrp.rules.passing import Stop
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -49,7 +52,29 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor]) -> str
 
 def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
+    if isinstance(call.record.rule, Stop):
+        return _stopped(run, call)
     return _HANDLERS.get(call.record.family, uncovered)(run, call)
+
+
+def _stopped(run: Run, call: TorchCall) -> Outcome:
+    """Any call under `rules.Stop`: its value, and nothing behind it."""
+    record, rule = call.record, call.record.rule
+    assert rule is not None
+    record.gradient = False
+    data = [run.tap(record, tensor, inside=True) for tensor in call.data if tensor is not call.written]
+    with torch.no_grad():
+        result = call.run()
+
+    def stop(z: Tensor) -> Tensor:
+        if not (z.is_floating_point() or z.is_complex()):
+            return z
+        return Stopped.apply(z, z is call.written, run.relevance_form, *run.slots(record, rule.kinds, z), *data)
+
+    stopped = map_tensors(stop, result)
+    if call.written is not None and result is not call.written:
+        stop(call.written)
+    return Outcome(stopped)
 
 
 def _factors(run: Run, call: TorchCall) -> int:

@@ -32,6 +32,7 @@ from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
 from lrp.ops.table import lookup
 from lrp.rules.linear import ArrivingRule, InputRule
+from lrp.rules.passing import PassDetached
 
 __all__ = ["Books", "Run"]
 
@@ -84,6 +85,7 @@ class Run(TorchFunctionMode):
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
         self.tracker, self.shelf = Tracker(), Shelf()
         self._uses: Counter[tuple[str, str]] = Counter()
+        self._passes_detached = any(isinstance(rule, PassDetached) for _, rule in composite.entries)
         self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
 
     # --- entering and leaving -----------------------------------------------------------------------------------------
@@ -301,7 +303,11 @@ class Run(TorchFunctionMode):
                 args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
-            if not data or func in _CUTS or not torch.is_grad_enabled():
+            cut = func in _CUTS or not torch.is_grad_enabled()
+            passed = self._past_a_cut(func, args, kwargs, data) if data and cut and self._passes_detached else None
+            if passed is not None:
+                return passed
+            if not data or cut:
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
             record = self._record(op, func, data, tensors)
@@ -317,6 +323,26 @@ class Run(TorchFunctionMode):
                 self.failed = (error, where, [tuple(tensor.shape) for tensor in tensors])
             raise
 
+    def _past_a_cut(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], data: list[Tensor]) -> Any:
+        """The result of a call that would cut the graph, where `PassDetached` says so; else None."""
+        name = getattr(func, "__name__", str(func))
+        call = OpCall(len(self.calls), self.modules.path, name, "detached", func, self.modules.types, False, 0)
+        call.rule, number = self.composite.choose(call)
+        if number is None or func in _TO_PYTHON:
+            return None
+        self.matched.add(number)
+        call.entry = self.composite.label(number)
+        start = sequence_number()
+        with torch.inference_mode(False), torch.enable_grad():
+            if func not in _CUTS:
+                return self.call(func, args, kwargs)
+            passed: Tensor = Identity.apply(data[0], False)
+        self.tracker.put(passed, replace(self.value(data[0]) or Value(), foldable=None, readers=None))
+        call.shape = tuple(passed.shape)
+        self.calls.append(call)
+        self.intervals.add(start, call)
+        return passed
+
     def _record(self, op: Op, func: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
         """A new record of an op call, with its rule."""
         path, family = self.modules.path, handlers.family_of(op, data, operands)
@@ -330,7 +356,7 @@ class Run(TorchFunctionMode):
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
-        elif op.family:
+        else:
             call.rule, number = self.composite.choose(call)
             call.entry = self.composite.label(number)
             self.matched.add(number)
@@ -362,7 +388,7 @@ class Run(TorchFunctionMode):
         carrying = [output for output in outputs if output.requires_grad]
         if carrying:
             record.shape = tuple(carrying[0].shape)
-            if self.books == "calls" and not call.op.view:
+            if self.books == "calls" and (record.handed or not call.op.view):
                 record.arrived += [self.measure(self._whole(output, written)) for output in carrying]
         elif self.calls[-1] is record:
             self.calls.pop()

@@ -7,6 +7,7 @@ op call.
 from lrp.rules.base import Rule
 from lrp.rules.first_layer import Box, Flat, WSquare
 from lrp.rules.linear import Epsilon, Zero
+from lrp.rules.passing import PassDetached, Stop
 from lrp.rules.pointwise import Gate, Pass, Taylor, Uniform
 from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
 
@@ -18,7 +19,9 @@ __all__ = [
     "Gamma",
     "Gate",
     "Pass",
+    "PassDetached",
     "Rule",
+    "Stop",
     "Taylor",
     "Uniform",
     "WSquare",

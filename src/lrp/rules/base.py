@@ -46,6 +46,10 @@ class Rule:
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of ledger rows it can write."""
 
+    def fits(self, family: str) -> bool:
+        """Whether the rule is defined for op calls of a family; `""` is that of calls without a line in the table."""
+        return family in self.families
+
     def __str__(self) -> str:
         return (
             f"{type(self).__name__}({', '.join(f'{f.name}={in_words(getattr(self, f.name))}' for f in fields(self))})"
