@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lrp.engine.linear import handle_linear, handle_matmul, handle_norm
+from lrp.engine.differences import handle_with_reference
+from lrp.engine.linear import handle_linear, handle_matmul, handle_norm, refuse_batch_statistics
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
@@ -24,6 +25,7 @@ from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value
 from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
+from lrp.ops.moving import DROPOUTS
 from lrp.ops.op import Op
 from lrp.rules.linear import ArrivingRule
 from lrp.rules.passing import Stop
@@ -54,6 +56,10 @@ def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
     if isinstance(call.record.rule, Stop):
         return _stopped(run, call)
+    if run.with_reference and call.record.family != "written out":
+        if call.op.name in _CHECKED:
+            _CHECKED[call.op.name](call)
+        return handle_with_reference(run, call)
     return _HANDLERS.get(call.record.family, uncovered)(run, call)
 
 
@@ -118,6 +124,12 @@ def _handle_select(run: Run, call: TorchCall) -> Outcome:
 
 
 def _handle_dropout(run: Run, call: TorchCall) -> Outcome:
+    refuse_active_dropout(call)
+    return _handle_reshape(run, call)
+
+
+def refuse_active_dropout(call: TorchCall) -> None:
+    """Dropout that is not in eval mode."""
     default = call.op.name.startswith("dropout")
     training = call.kwargs.get("train", call.get(2, "training", default))
     if training and call.get(1, "p", 0.5) > 0:
@@ -127,7 +139,6 @@ def _handle_dropout(run: Run, call: TorchCall) -> Outcome:
             seen="training=True",
             cure="model.eval()",
         )
-    return _handle_reshape(run, call)
 
 
 def _handle_division(run: Run, call: TorchCall) -> Outcome:
@@ -147,6 +158,11 @@ def _handle_division(run: Run, call: TorchCall) -> Outcome:
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     return Outcome(result, Value(factors=before.factors, slot=slot))
 
+
+_CHECKED: dict[str, Callable[[TorchCall], None]] = {
+    "batch_norm": refuse_batch_statistics,
+    **dict.fromkeys(DROPOUTS, refuse_active_dropout),
+}
 
 _HANDLERS: dict[str, Handler] = {
     "reshape": _handle_reshape,

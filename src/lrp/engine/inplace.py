@@ -75,7 +75,8 @@ def after_write(run: Run, record: OpCall, written: Tensor, above: bool) -> None:
         if slot is not None:
             old = before.slot if isinstance(before, Value) else None
             slot = slot_of_base(run, record, base, old, written, slot)
-        run.put(base, Value(linear_above=above, slot=slot))
+        reference = before.reference if isinstance(before, Value) else None
+        run.put(base, Value(linear_above=above, slot=slot, reference=reference))
         value.slot = None if slot is None else strided_like(slot, base, written)
     whole = base if base is not None else written
     for other, known in run.tracker.sharing(written):
@@ -85,7 +86,8 @@ def after_write(run: Run, record: OpCall, written: Tensor, above: bool) -> None:
         part = None
         if slot is not None and whole.is_contiguous():
             part = strided_like(slot.contiguous(), whole, other)
-        run.put(other, Value(linear_above=above or was_above, slot=part))
+        reference = known.reference if isinstance(known, Value) else None
+        run.put(other, Value(linear_above=above or was_above, slot=part, reference=reference))
 
 
 def _shares(tensor: Tensor, other: Tensor) -> bool:

@@ -22,7 +22,7 @@ from lrp.rules.pointwise import PointwiseRule, Uniform
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_linear", "handle_matmul", "handle_norm"]
+__all__ = ["handle_linear", "handle_matmul", "handle_norm", "refuse_batch_statistics"]
 
 
 def handle_linear(run: Run, call: TorchCall) -> Outcome:
@@ -139,14 +139,8 @@ def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
 
 def handle_norm(run: Run, call: TorchCall) -> Outcome:
     """Batch norm in eval: an affine map per channel, folded into the linear call above it for every rule but LRP-0."""
-    x, mean, _, _, _, training, _ = _norm_arguments(call)
-    if training or mean is None:
-        raise TrainingModeError(
-            "batch norm uses the statistics of the batch, so each output depends on the other samples",
-            where=call.record.name,
-            seen="training=True" if mean is not None else "no running statistics",
-            cure="model.eval(), and batch norm layers with track_running_stats=True",
-        )
+    refuse_batch_statistics(call)
+    x = call.get(0, "input")
     value = run.value(x)
     if value is None:
         return uncovered(run, call)
@@ -167,6 +161,18 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
     if isinstance(rule, ArrivingRule):
         z = run.arriving(record, z, rule)
     return Outcome(z, Value(slot=slot))
+
+
+def refuse_batch_statistics(call: TorchCall) -> None:
+    """Batch norm that is not an affine map: its output depends on the batch."""
+    _, mean, _, _, _, training, _ = _norm_arguments(call)
+    if training or mean is None:
+        raise TrainingModeError(
+            "batch norm uses the statistics of the batch, so each output depends on the other samples",
+            where=call.record.name,
+            seen="training=True" if mean is not None else "no running statistics",
+            cure="model.eval(), and batch norm layers with track_running_stats=True",
+        )
 
 
 def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:

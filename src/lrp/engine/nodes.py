@@ -62,7 +62,7 @@ def _saved(ctx: Any) -> tuple[Tensor, Tensor, LinearOp]:
     return x, z, replace(ctx.op, weight=weight, bias=bias[0] if bias else None)
 
 
-class _Node(torch.autograd.Function):
+class Node(torch.autograd.Function):
     """Base that only widens the types of what autograd passes around."""
 
     @staticmethod
@@ -74,7 +74,7 @@ class _Node(torch.autograd.Function):
         raise NotImplementedError
 
 
-class Identity(_Node):
+class Identity(Node):
     """Hands on the multiplier unchanged: a place of its own in the graph to measure at."""
 
     @staticmethod
@@ -86,7 +86,7 @@ class Identity(_Node):
         return m, None
 
 
-class Valued(_Node):
+class Valued(Node):
     """Hands on the multiplier unchanged, with the value of a fused function in the place of the written-out one."""
 
     @staticmethod
@@ -98,7 +98,7 @@ class Valued(_Node):
         return m, None
 
 
-class Enter(_Node):
+class Enter(Node):
     """The way into an operation that carries multipliers, in a run in relevance form: `R_x = x m_x`."""
 
     @staticmethod
@@ -112,7 +112,7 @@ class Enter(_Node):
         return torch.where(m == 0, torch.zeros_like(m), x * m), None
 
 
-class Exit(_Node):
+class Exit(Node):
     """The way out of it: `m = R_z / z`. What arrives at `z = 0` finds nothing to be shared by, and stays."""
 
     @staticmethod
@@ -129,7 +129,7 @@ class Exit(_Node):
         return m, None, kept.sum() if ctx.needs_input_grad[2] else None
 
 
-class Stopped(_Node):
+class Stopped(Node):
     """Hands nothing on; what arrives stays."""
 
     @staticmethod
@@ -147,7 +147,7 @@ class Stopped(_Node):
         return None, None, None, kept.sum() if ctx.needs_input_grad[3] else None, *[None] * ctx.data
 
 
-class Scale(_Node):
+class Scale(Node):
     """Multiplies the multiplier by a constant share."""
 
     @staticmethod
@@ -160,7 +160,7 @@ class Scale(_Node):
         return m * ctx.share, None, None
 
 
-class Constants(_Node):
+class Constants(Node):
     """Books what constants inside a tensor keep: `sum m c`, where `tensor = data part + c` (broadcast).
 
     For a bias this is one reduction of `m`; asking autograd for the bias's gradient would, on some backends, compute
@@ -180,7 +180,7 @@ class Constants(_Node):
         return m, None, None, kept.sum()
 
 
-class Arriving(_Node):
+class Arriving(Node):
     """Applies an `ArrivingRule` behind a native operation."""
 
     @staticmethod
@@ -196,7 +196,7 @@ class Arriving(_Node):
         return q, None, None, *_pay(ctx, ctx.rule.kinds, kept, 3)
 
 
-class Pointwise(_Node):
+class Pointwise(Node):
     """Runs an elementwise function natively and applies a `PointwiseRule` to it; `x` may be broadcast to `z`."""
 
     @staticmethod
@@ -232,7 +232,7 @@ class Pointwise(_Node):
         return passed.sum_to_size(x.shape), None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
-class LinearNode(_Node):
+class LinearNode(Node):
     """Runs a linear operation natively and applies a `LinearRule` to it."""
 
     @staticmethod
@@ -263,7 +263,7 @@ class LinearNode(_Node):
         return passed, None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
-class InputNode(_Node):
+class InputNode(Node):
     """Runs a linear operation natively and delivers the relevance of its input by an `InputRule`.
 
     The gradient of `slot`, a tensor of zeros shaped like `x`, is the relevance, and `x` gets the multiplier 0. Without
@@ -294,7 +294,7 @@ class InputNode(_Node):
         return *delivered, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
-class SoftmaxNode(_Node):
+class SoftmaxNode(Node):
     """Runs a softmax or log-softmax natively; its rule is the native gradient, and tells what it does not hand on."""
 
     @staticmethod

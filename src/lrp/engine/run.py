@@ -18,13 +18,14 @@ from torch.overrides import TorchFunctionMode
 from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.differences import reference_of
 from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import map_tensors, tensors_in
-from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
+from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, reaches, sequence_number
 from lrp.errors import LRPError
 from lrp.ops.activations import RECTIFIERS
@@ -56,6 +57,7 @@ class Run(TorchFunctionMode):
         books: the level of the ledger.
         relevance_form: carry relevance, not multipliers; a run that turns out to need it says so afterwards
             (`needs_relevance_form`).
+        with_reference: sources come with a reference, and relevance is that of the difference to it.
         on_enter, on_exit: called with each module's frame and its inputs, or outputs; what `on_exit` returns, if
             anything, stands in the place of the outputs.
     """
@@ -69,10 +71,13 @@ class Run(TorchFunctionMode):
         on_exit: Callable[[Frame, Any], Any] = lambda frame, output: None,
         *,
         relevance_form: bool = False,
+        with_reference: bool = False,
     ) -> None:
         super().__init__()
         self.composite, self.books = composite, books
+        self.with_reference = with_reference
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
+        self._keeps = bool(books) and not with_reference  # in differences, what constants keep cancels
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
@@ -128,18 +133,19 @@ class Run(TorchFunctionMode):
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
-    def source(self, tensor: Tensor) -> Tensor:
+    def source(self, tensor: Tensor, reference: Tensor | None = None) -> Tensor:
         """A copy of the tensor that carries data; relevance is measured at it."""
         start = sequence_number()
         with torch._C.DisableTorchFunction(), torch.enable_grad():
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
-            probe = Probe(edge_of(leaf), None if self.relevance_form else self.shelf.hold(leaf))
+            reference = None if reference is None else reference.clone()
+            probe = Probe(edge_of(leaf), self._held(leaf, reference))
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
-            self.tracker.put(data, Value(slot=slot if self._wants_slots else None))
+            self.tracker.put(data, Value(slot=slot if self._wants_slots else None, reference=reference))
         self.intervals.add(start, None)
         return data
 
@@ -148,7 +154,7 @@ class Run(TorchFunctionMode):
         known = self.tracker.get(constant)
         kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
         constant = as_constant(constant)
-        if not self.books or not constant.is_floating_point():
+        if not self._keeps or not constant.is_floating_point():
             return constant
         leaf = constant.detach().requires_grad_()
         self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant), where))
@@ -156,7 +162,7 @@ class Run(TorchFunctionMode):
 
     def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
         """A scalar for each kind of row, whose gradient is what the call kept."""
-        if not self.books:
+        if not self._keeps:
             return (None,) * len(kinds)
         leaves = [torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True) for _ in kinds]
         self.entries += [Entry(call, kind, leaf, None, call.path) for kind, leaf in zip(kinds, leaves, strict=True)]
@@ -194,7 +200,8 @@ class Run(TorchFunctionMode):
         copy: Tensor = tensor.clone()
         value = self.value(tensor)
         if value is not None:
-            self.tracker.put(copy, replace(value, foldable=None))
+            reference = None if value.reference is None else value.reference.clone()
+            self.tracker.put(copy, replace(value, foldable=None, reference=reference))
         return copy
 
     def measure(self, tensor: Tensor, *, inside: bool = False) -> Probe:
@@ -206,8 +213,14 @@ class Run(TorchFunctionMode):
         """
         value = self.known(tensor)
         slot = edge_of(value.slot) if isinstance(value, Value) and value.slot is not None else None
-        carries_relevance = self.relevance_form and not inside
-        return Probe(edge_of(tensor), None if carries_relevance else self.shelf.hold(tensor), slot)
+        reference = reference_of(self, tensor) if self.with_reference else None
+        return Probe(edge_of(tensor), self._held(tensor, reference, inside), slot)
+
+    def _held(self, tensor: Tensor, reference: Tensor | None, inside: bool = False) -> Held | None:
+        """What a multiplier is to be taken times; nothing where what arrives is relevance."""
+        if reference is not None:
+            return Held(tensor.detach() - reference)
+        return None if self.relevance_form and not inside else self.shelf.hold(tensor)
 
     def probe(self, tensor: Tensor) -> Probe:
         """The same for a tensor the user asked for: behind a folded call it means the folded output."""
@@ -242,7 +255,8 @@ class Run(TorchFunctionMode):
                 known.slot = Identity.apply(known.slot, False)
                 call.handed.append(Probe(edge_of(known.slot), None))
             probe = self.measure(Identity.apply(whole, True))
-            probe.held = None if probe.held is None else self.shelf.hold(whole.detach().clone())
+            if probe.held is not None and not self.with_reference:
+                probe.held = self.shelf.hold(whole.detach().clone())
             probe.slot = None
             call.handed.append(probe)
             return tensor
@@ -279,7 +293,7 @@ class Run(TorchFunctionMode):
 
     def constants(self, call: OpCall, tensor: Tensor, constant: Tensor, kind: str, in_place: bool = False) -> Tensor:
         """Book what constants inside a tensor keep."""
-        if not self.books:
+        if not self._keeps:
             return tensor
         (slot,) = self.slots(call, (kind,), tensor)
         return Constants.apply(tensor, constant, in_place, slot)

@@ -46,9 +46,10 @@ class Value:
         logit: what went into the final sigmoid or softmax, where it came out of one.
         logit_of: name of that function.
         slot: in a source segment, the tensor through which input rules hand relevance to the source.
+        reference: with a reference input, the counterpart of the tensor.
         readers: who reads it, where a rule of the call that made it wants to know.
 
-    A call with several outputs gives `logit` and `slot` as tuples, one for each.
+    A call with several outputs gives `logit`, `slot` and `reference` as tuples, one for each.
     """
 
     linear_above: bool = False
@@ -58,15 +59,13 @@ class Value:
     logit: Any = None
     logit_of: str = ""
     slot: Any = None
+    reference: Any = None
     readers: Readers | None = None
 
     def at(self, index: int) -> Value:
         """The facts about one output of a call that has several."""
-        several = isinstance(self.slot, (tuple, list)), isinstance(self.logit, (tuple, list))
-        if not any(several):
-            return self
-        slot = self.slot[index] if several[0] else self.slot
-        return replace(self, slot=slot, logit=self.logit[index] if several[1] else self.logit)
+        names = [name for name in ("slot", "logit", "reference") if isinstance(getattr(self, name), (tuple, list))]
+        return replace(self, **{name: getattr(self, name)[index] for name in names}) if names else self
 
 
 @dataclass(slots=True)

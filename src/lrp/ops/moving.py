@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from lrp.ops.op import Op
 
-__all__ = ["lines"]
+__all__ = ["DROPOUTS", "lines"]
 
 _VIEWS = """
     view reshape flatten unflatten ravel transpose permute t movedim moveaxis swapaxes swapdims adjoint squeeze
@@ -27,7 +27,11 @@ _SELECTIONS = """
 _POOLS = """
     avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
 """
-_DROPOUTS = "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout"
+DROPOUTS = (
+    *("dropout", "dropout1d", "dropout2d", "dropout3d"),
+    *("alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
+)
+"""Dropout by all its names."""
 
 
 def lines() -> Iterator[Op]:
@@ -52,5 +56,5 @@ def lines() -> Iterator[Op]:
         yield Op(name, "pool", monotone=True)
     for name in ("sum", "mean", "cumsum"):
         yield Op(name, "reduce", monotone=True)
-    for name in _DROPOUTS.split():
+    for name in DROPOUTS:
         yield Op(name, "dropout", monotone=True)

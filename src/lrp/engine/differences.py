@@ -1,0 +1,232 @@
+"""Reference inputs: LRP-0 on differences to the activations that another input gives (DeepLIFT's rescale rule).
+
+Each data tensor `x` has a counterpart `x'`, what the same op calls make of the reference. Every op call is carried out
+on both, and its multiplier takes differences to differences, `z - z' = sum m_x (x - x')` with `m = 1` at the output:
+
+    linear in the data      the native gradient; constants cancel
+    elementwise             `m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet
+    products of two         the native gradient halfway, `m_1 = m (x_2 + x_2') / 2` and its mirror
+    max pooling             with `M = max(z, z')`: `m (M - z')` to x's winner, `m (z - M)` to the reference's
+
+Source: Shrikumar et al. 2017, sections 3.3 and 3.5.1 (rescale rule); the product rule follows from
+`a b - a' b' = (a - a') (b + b') / 2 + (a + a') (b - b') / 2`, the pooling rule gives each winner what it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lrp.engine.nodes import Node
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.values import Value, as_constant
+from lrp.errors import ModelError
+
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["handle_with_reference", "reference_of"]
+
+_ADDING = frozenset({"reshape", "dropout", "pool", "reduce", "sum"})
+_POOLINGS: dict[str, tuple[Callable[..., Any], int]] = {
+    f"{kind}max_pool{n}d": (getattr(F, f"{kind}max_pool{n}d"), n) for kind in ("", "adaptive_") for n in (1, 2, 3)
+}
+
+
+def reference_of(run: Run, tensor: Tensor) -> Tensor:
+    """The counterpart of a data tensor."""
+    value = run.value(tensor)
+    if value is None or not isinstance(value.reference, Tensor):
+        raise ModelError(
+            "the reference cannot be followed through this",
+            where=run.modules.path or "(model)",
+            seen="a write into a view of a constant, or a tensor made out of sight",
+            cure="write it out of place, or explain without a reference",
+        )
+    return value.reference
+
+
+def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
+    """Carry out a call on its data and on their counterparts."""
+    record, family, written = call.record, call.record.family, call.written
+    data = {id(x): x if call.op.view else run.tap(record, x, x is written) for x in call.data}
+    before = {id(x): reference_of(run, x) for x in call.data}
+    if written is not None:
+        before = {key: reference.clone() for key, reference in before.items()}
+        earlier = {id(x): x.detach().clone() for x in call.data}
+    else:
+        earlier = {id(x): x.detach() for x in call.data}
+    others = _on_reference(run, call)
+    value = Value(reference=others)
+    if family in ("softmax", "activation") and len(call.data) == 1:
+        value.logit, value.logit_of = call.data[0], call.op.name
+
+    def native() -> Any:
+        return call.run(lambda t: data[id(t)] if call.is_data(t) else t if t is written else as_constant(t))
+
+    def constant() -> Any:
+        return call.run(lambda t: data[id(t)] if t is written and call.is_data(t) else as_constant(t))
+
+    chosen = record.entry != "(default)"
+    x, *more = call.data
+    affine = family in ("affine", "linear", "conv") or call.op.name == "batch_norm"
+    if family in _ADDING or (affine and not more):
+        return Outcome(native(), value)
+    record.gradient = False
+    in_place = written is not None
+    if family == "activation" and not more:
+        function = _of(call, [x])
+        z = Elementwise.apply(data[id(x)], constant, earlier[id(x)], before[id(x)], others[0], function, in_place)
+        return Outcome(z, value)
+    if family in ("product", "linear", "conv") and len(call.data) == 2:
+        factors = list({id(x): x for x in call.data}.values())
+        halves = [(earlier[id(x)] + before[id(x)]) / 2 for x in factors]
+        z = Halfway.apply(constant, _of(call, factors), halves, in_place, *(data[id(x)] for x in factors))
+        return Outcome(z, value)
+    if family == "select" and call.op.name in _POOLINGS and not chosen:
+        pooling, n = _POOLINGS[call.op.name]
+        options = {**call.kwargs, "return_indices": True}
+        winners = [pooling(t, *call.args[1:], **options)[1] for t in (earlier[id(x)], before[id(x)])]
+        return Outcome(MaxPool.apply(data[id(x)], constant, before[id(x)], others[0], *winners, n), value)
+    if family == "select" and chosen:
+        return Outcome(native(), value)
+    record.note = "there is no rule for differences to a reference"
+    return Outcome(uncovered(run, call).result, value)
+
+
+def _on_reference(run: Run, call: TorchCall) -> list[Any]:
+    """What the call makes of the counterparts of its data: a tensor for each of its outputs."""
+    written = call.written
+    into: list[Tensor] = []
+
+    def counterpart(tensor: Tensor) -> Tensor:
+        other = reference_of(run, tensor) if call.is_data(tensor) else as_constant(tensor)
+        if tensor is written:
+            other = other if call.is_data(tensor) else other.clone()
+            into.append(other)
+        return other
+
+    with torch.no_grad():
+        others = tensors_in(call.run(counterpart))
+    return others + [other for other in into if not any(other is each for each in others)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a data operand stood among the arguments of a call."""
+
+    index: int
+
+
+def _of(call: TorchCall, data: list[Tensor]) -> Callable[..., Tensor]:
+    """The call as a function of its data alone, which writes into none of it and holds no tensor of the graph."""
+    places = {id(x): _Place(i) for i, x in enumerate(data)}
+    function = call.function
+    args, kwargs = map_tensors(lambda t: places.get(id(t), as_constant(t)), (call.args, call.kwargs))
+
+    def of_data(*values: Tensor) -> Tensor:
+        def value(place: _Place) -> Tensor:
+            return values[place.index].clone()
+
+        return function(*map_tensors(value, args, leaf=_Place), **map_tensors(value, kwargs, leaf=_Place))
+
+    return of_data
+
+
+class Elementwise(Node):
+    """`m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        data: Tensor,
+        compute: Callable[[], Tensor],
+        x: Tensor,
+        x_reference: Tensor,
+        z_reference: Tensor,
+        function: Callable[[Tensor], Tensor],
+        in_place: bool,
+    ) -> Tensor:
+        z = compute()
+        if in_place:
+            ctx.mark_dirty(data)
+        ctx.function = function
+        ctx.save_for_backward(x, x_reference, z.clone() if in_place else z, z_reference.clone())
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, x_reference, z, z_reference = ctx.saved_tensors
+        with torch.enable_grad():
+            point = x.detach().expand(z.shape).requires_grad_()
+            (derivative,) = torch.autograd.grad(ctx.function(point).sum(), point)
+        change = x - x_reference
+        meet = change == 0
+        slope = torch.where(meet, derivative, (z - z_reference) / torch.where(meet, torch.ones_like(change), change))
+        return (m * slope).sum_to_size(x.shape), *[None] * 6
+
+
+class Halfway(Node):
+    """A product of two: the native gradient at the mean of data and reference."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        compute: Callable[[], Tensor],
+        function: Callable[..., Tensor],
+        middle: list[Tensor],
+        in_place: bool,
+        *data: Tensor,
+    ) -> Tensor:
+        z = compute()
+        if in_place:
+            ctx.mark_dirty(z)
+        ctx.function = function
+        ctx.save_for_backward(*middle)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        with torch.enable_grad():
+            points = [middle.detach().requires_grad_() for middle in ctx.saved_tensors]
+            z = ctx.function(*points)
+        return None, None, None, None, *torch.autograd.grad(z, points, m)
+
+
+class MaxPool(Node):
+    """With `M = max(z, z')`: `m (M - z')` to x's winner and `m (z - M)` to the reference's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        data: Tensor,
+        compute: Callable[[], Tensor],
+        x_reference: Tensor,
+        z_reference: Tensor,
+        winners: Tensor,
+        reference_winners: Tensor,
+        axes: int,
+    ) -> Tensor:
+        z = compute()
+        ctx.axes = axes
+        ctx.save_for_backward(data, x_reference, z, z_reference, winners, reference_winners)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        x, x_reference, z, z_reference, winners, reference_winners = ctx.saved_tensors
+        change = (x - x_reference).flatten(-ctx.axes)
+        top = torch.maximum(z, z_reference)
+        m_x = torch.zeros_like(change)
+        for places, part in ((winners, top - z_reference), (reference_winners, z - top)):
+            at = places.flatten(-ctx.axes)
+            moved = change.gather(-1, at)
+            share = torch.where(moved == 0, torch.zeros_like(moved), part.flatten(-ctx.axes) / moved)
+            m_x = m_x.scatter_add(-1, at, m.flatten(-ctx.axes) * share)
+        return m_x.view(x.shape), *[None] * 6
