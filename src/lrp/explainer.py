@@ -15,12 +15,12 @@ from lrp.composite import Composite
 from lrp.engine.modules import Frame, refuse_compiled, refuse_training
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
-from lrp.errors import CompositeError, InputError, LayerError, LRPError
+from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
-from lrp.presets import auto
-from lrp.relevance import Relevance, nearest
+from lrp.presets import auto, zero
+from lrp.relevance import Relevance
 from lrp.result import Forward, finish
-from lrp.targets import Target, as_target
+from lrp.targets import Context, Several, Target, as_target, pick
 
 __all__ = ["Explainer", "explain"]
 
@@ -36,6 +36,7 @@ def explain(
     sources: Sequence[str | int] | str | None = None,
     keep: Keep = (),
     through_output: bool = False,
+    labels: Sequence[str] = (),
     ledger: Books = "sinks",
 ) -> Relevance:
     """Say which inputs, layers and neurons an output of a model came from.
@@ -45,14 +46,16 @@ def explain(
     Args:
         model: any module in eval mode, or any function of tensors; nothing is moved or cast.
         inputs: a tensor `(N, ...)`, a tuple of positional inputs or a mapping of keyword inputs.
-        target: which output: None (the top class, or the only output), a class index, an integer tensor `(N,)`, a
-            target from `lrp.targets`, or a function of what the model returned that gives `(N,)`.
+        target: which output: None (the top class, or the only output), a class index or name, an integer tensor
+            `(N,)`, a target from `lrp.targets` (`Several` for several at once), or a function of what the model
+            returned that gives `(N,)`.
         composite: which rule meets which op call; None lets `presets.auto` choose.
         sources: names or positions of the inputs that relevance is wanted for (None: every floating one), or the path
             of a module: then relevance ends at its output.
         keep: modules whose relevance is kept: paths with shell patterns, `"all"`, or a mapping from pattern to a
             reduction (`lrp.channels`, `lrp.total`).
         through_output: explain the output of a final sigmoid or softmax, not its input.
+        labels: the names of the classes, in the order of the class axis.
         ledger: `"sinks"`, `"calls"` (names the op call that loses relevance; up to twice the time), or False.
 
     Raises:
@@ -71,6 +74,7 @@ def explain(
         sources=sources,
         keep=keep,
         through_output=through_output,
+        labels=labels,
         ledger=ledger,
     )
     return explainer(inputs, target=target)
@@ -93,6 +97,7 @@ class Explainer:
         sources: Sequence[str | int] | str | None = None,
         keep: Keep = (),
         through_output: bool = False,
+        labels: Sequence[str] = (),
         ledger: Books = "sinks",
     ) -> None:
         if not callable(model):
@@ -106,7 +111,9 @@ class Explainer:
         if ledger not in ("sinks", "calls", False):
             raise LRPError("there is no such ledger", seen=repr(ledger), cure='"sinks", "calls" or False')
         self.model, self.composite, self.sources = model, composite, sources
-        self.through_output, self.ledger = through_output, ledger
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
+        self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
@@ -124,7 +131,7 @@ class Explainer:
             forward = self._forward(given, chosen)
             return finish(forward, self._again(given, chosen))
 
-    def _again(self, given: Inputs, target: Target) -> Callable[[], Forward]:
+    def _again(self, given: Inputs, target: Target | Several) -> Callable[[], Forward]:
         """The same forward pass once more, for books by sample."""
 
         def again() -> Forward:
@@ -133,7 +140,7 @@ class Explainer:
 
         return again
 
-    def _forward(self, given: Inputs, target: Target) -> Forward:
+    def _forward(self, given: Inputs, target: Target | Several) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
         if self.composite is not None:
             return self._under(self.composite, given, target)
@@ -143,7 +150,7 @@ class Explainer:
         met = auto({call.family for call in forward.run.calls})
         return forward if met.name == guess.name else self._under(met, given, target)
 
-    def _under(self, composite: Composite, given: Inputs, target: Target, relevance_form: bool = False) -> Forward:
+    def _under(self, composite: Composite, given: Inputs, target: Target | Several, relevance_form: bool = False) -> Forward:
         kept: list[tuple[str, str, int, Any]] = []
 
         def on_enter(frame: Frame, args: Any) -> None:
@@ -170,14 +177,27 @@ class Explainer:
                 if failure is None:
                     raise
                 raise failure from error
-            with run.modules.inside("(target)"):
-                logits, stepped = (
-                    (output, "") if self.through_output or not target.takes_logits else run.logits_of(output)
-                )
-                explained, indices = target.pick(logits)
+            with run.modules.inside("(target)"), run.under(zero()):
+                stepped: list[str] = []
+                start = pick(target, output, self._context(run, given, stepped))
         if run.needs_relevance_form and not relevance_form:
             return self._under(composite, given, target, relevance_form=True)
-        return Forward(run, given, output, explained, indices, target, stepped, kept, self._keep.reduce, self._paths)
+        name = next(filter(None, stepped), "")
+        return Forward(run, given, output, start, target, name, kept, self._keep.reduce, self._paths)
+
+    def _context(self, run: Run, given: Inputs, stepped: list[str]) -> Context:
+        """What a target may read; the names of final functions that it steps over are added to `stepped`."""
+
+        def logit(tensor: Tensor) -> Tensor:
+            before, name = run.logits_of(tensor)
+            stepped.append(name)
+            return before
+
+        def call(function: Callable[[Any], Any], output: Any) -> Any:
+            with run.under(run.composite):
+                return function(output)
+
+        return Context(self.labels, given.mask, self.through_output, logit, call)
 
 
 class _Keep:

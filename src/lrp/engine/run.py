@@ -72,6 +72,7 @@ class Run(TorchFunctionMode):
         super().__init__()
         self.composite, self.books = composite, books
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
+        self._choosing = composite
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
@@ -111,6 +112,15 @@ class Run(TorchFunctionMode):
             yield
         finally:
             TorchFunctionMode.__exit__(self, None, None, None)
+
+    @contextmanager
+    def under(self, composite: Composite) -> Iterator[None]:
+        """Let another composite choose the rules of the calls made within."""
+        before, self._choosing = self._choosing, composite
+        try:
+            yield
+        finally:
+            self._choosing = before
 
     def _seen(self, function: Callable[[Frame, Any], Any]) -> Callable[[Frame, Any], Any]:
         """What looks at tensors may remake the graph of views; note that this was us."""
@@ -331,8 +341,8 @@ class Run(TorchFunctionMode):
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         elif op.family:
-            call.rule, number = self.composite.choose(call)
-            call.entry = self.composite.label(number)
+            call.rule, number = self._choosing.choose(call)
+            call.entry = self._choosing.label(number)
             self.matched.add(number)
         self.calls.append(call)
         return call
