@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lrp.composite import Composite
 from lrp.engine.modules import Frame, refuse_compiled, refuse_training
+from lrp.engine.reference import per_sample, references
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
@@ -37,6 +39,7 @@ def explain(
     keep: Keep = (),
     through_output: bool = False,
     labels: Sequence[str] = (),
+    reference_output: float | Tensor | None = None,
     ledger: Books = "sinks",
 ) -> Relevance:
     """Say which inputs, layers and neurons an output of a model came from.
@@ -56,6 +59,10 @@ def explain(
             reduction (`lrp.channels`, `lrp.total`).
         through_output: explain the output of a final sigmoid or softmax, not its input.
         labels: the names of the classes, in the order of the class axis.
+        reference_output: a number, or a tensor `(N,)`: `f(x) - reference_output` is explained, so that relevance says
+            what lifts the output above it. It leaves the bias of the last linear layer or convolution, one of whose
+            outputs the target must pick; rules that divide by its output see `z - reference_output`, and the ledger
+            shows it as `reference`. The model runs twice.
         ledger: `"sinks"`, `"calls"` (names the op call that loses relevance; up to twice the time), or False.
 
     Raises:
@@ -75,6 +82,7 @@ def explain(
         keep=keep,
         through_output=through_output,
         labels=labels,
+        reference_output=reference_output,
         ledger=ledger,
     )
     return explainer(inputs, target=target)
@@ -98,6 +106,7 @@ class Explainer:
         keep: Keep = (),
         through_output: bool = False,
         labels: Sequence[str] = (),
+        reference_output: float | Tensor | None = None,
         ledger: Books = "sinks",
     ) -> None:
         if not callable(model):
@@ -114,6 +123,7 @@ class Explainer:
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
             raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
         self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
+        self.reference_output = reference_output
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
@@ -141,16 +151,35 @@ class Explainer:
         return again
 
     def _forward(self, given: Inputs, target: Target | Several) -> Forward:
+        """Run the model under its composite, and once more where a reference output is to leave a bias."""
+        forward = self._fitting(given, target)
+        run, start = forward.run, forward.start
+        if self.reference_output is None or not all(part.requires_grad for part in start.parts):
+            return forward
+        value = per_sample(self.reference_output, start.parts[0])
+        found = references(run, start.parts, value)
+        less = self._under(_Way(run.composite, run.relevance_form, found, start.indices), given, target)
+        again = references(less.run, less.start.parts, value)
+        if again.keys() != found.keys() or not all(torch.equal(again[number], found[number]) for number in found):
+            raise TargetError(
+                "the reference output changes which output of the model is picked",
+                where="reference_output",
+                seen="operations behind the last linear layer that choose by value",
+                cure="a target that picks the same output whatever its value",
+            )
+        return replace(less, output=forward.output, less_reference=True)
+
+    def _fitting(self, given: Inputs, target: Target | Several) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
         if self.composite is not None:
-            return self._under(self.composite, given, target)
+            return self._under(_Way(self.composite), given, target)
         modules = self._module.modules() if self._module is not None else ()
         guess = auto({"conv"} if any(isinstance(m, nn.modules.conv._ConvNd) for m in modules) else set())
-        forward = self._under(guess, given, target)
+        forward = self._under(_Way(guess), given, target)
         met = auto({call.family for call in forward.run.calls})
-        return forward if met.name == guess.name else self._under(met, given, target)
+        return forward if met.name == guess.name else self._under(_Way(met), given, target)
 
-    def _under(self, composite: Composite, given: Inputs, target: Target | Several, relevance_form: bool = False) -> Forward:
+    def _under(self, way: _Way, given: Inputs, target: Target | Several) -> Forward:
         kept: list[tuple[str, str, int, Any]] = []
 
         def on_enter(frame: Frame, args: Any) -> None:
@@ -165,7 +194,8 @@ class Explainer:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return replaced
 
-        run = Run(self._module, composite, self.ledger, on_enter, on_exit, relevance_form=relevance_form)
+        run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, relevance_form=way.relevance_form)
+        run.references = way.references
         with run:
             args, kwargs = given.tracked(run)
             try:
@@ -179,13 +209,13 @@ class Explainer:
                 raise failure from error
             with run.modules.inside("(target)"), run.under(zero()):
                 stepped: list[str] = []
-                start = pick(target, output, self._context(run, given, stepped))
-        if run.needs_relevance_form and not relevance_form:
-            return self._under(composite, given, target, relevance_form=True)
+                start = pick(target, output, self._context(run, given, stepped, way.chosen))
+        if run.needs_relevance_form and not way.relevance_form:
+            return self._under(replace(way, relevance_form=True), given, target)
         name = next(filter(None, stepped), "")
         return Forward(run, given, output, start, target, name, kept, self._keep.reduce, self._paths)
 
-    def _context(self, run: Run, given: Inputs, stepped: list[str]) -> Context:
+    def _context(self, run: Run, given: Inputs, stepped: list[str], chosen: Tensor | None) -> Context:
         """What a target may read; the names of final functions that it steps over are added to `stepped`."""
 
         def logit(tensor: Tensor) -> Tensor:
@@ -197,7 +227,17 @@ class Explainer:
             with run.under(run.composite):
                 return function(output)
 
-        return Context(self.labels, given.mask, self.through_output, logit, call)
+        return Context(self.labels, given.mask, self.through_output, logit, call, chosen)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the model is run: the composite, what is carried, and for a reference output what a first pass found."""
+
+    composite: Composite
+    relevance_form: bool = False
+    references: Mapping[int, Tensor] = field(default_factory=dict)
+    chosen: Tensor | None = None
 
 
 class _Keep:

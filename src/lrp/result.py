@@ -43,6 +43,7 @@ class Forward:
         kept: (module path, side, how many-th call, probes) in order of execution.
         reduce: the reduction the user asked for at a path.
         modules: all module paths.
+        less_reference: a reference output was taken off what is explained.
     """
 
     run: Run
@@ -54,6 +55,7 @@ class Forward:
     kept: Sequence[tuple[str, str, int, Any]]
     reduce: Callable[[str, Any], Any]
     modules: Sequence[str]
+    less_reference: bool = False
 
 
 def finish(
@@ -232,6 +234,8 @@ def _notes(forward: Forward) -> list[str]:
             f"the final {forward.stepped} was stepped over: its input is explained; "
             "through_output=True explains its output"
         )
+    if forward.less_reference:
+        notes.append("the explained value is the output less the reference output")
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -76,6 +76,7 @@ class Run(TorchFunctionMode):
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
+        self.references: Mapping[int, Tensor] = {}
         self.sources: list[Probe] = []
         self.leaves: list[Tensor] = []
         self.matched: set[int | None] = set()
