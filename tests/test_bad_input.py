@@ -102,7 +102,7 @@ BAD: dict[str, tuple[Callable[[], object], type[lrp.LRPError], str, str]] = {
     "target tuple": (explained(MLP, X, target=(0, 1)), errors.TargetError, "tuple", "torch.tensor"),
     "target float": (explained(MLP, X, target=1.0), errors.TargetError, "float", "1.0 class index"),
     "target bool": (explained(MLP, X, target=True), errors.TargetError, "bool", "True"),
-    "target name": (explained(MLP, X, target="cat"), errors.TargetError, "str", "'cat'"),
+    "target name": (explained(MLP, X, target="cat"), errors.TargetError, "names of all classes", "'cat' labels="),
     "target length": (
         explained(MLP, X, target=torch.tensor([0, 1])), errors.TargetError, "per sample", "(2,) 3 samples (3,)"),
     "target axes": (

@@ -21,6 +21,9 @@ Each message says what went wrong, where, what was seen, and the cure.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 __all__ = [
     "CompositeError",
     "DetachedError",
@@ -108,3 +111,9 @@ class MissingExtraError(LRPError, ImportError):
 
 class LRPWarning(UserWarning):
     """The numbers stand, and there is something to know about them before they are used."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """The known names nearest to a misspelt one, for the cure of an error."""
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)[:5]
+    return "one of " + ", ".join(repr(n) for n in close if n) + (", ..." if len(known) > len(close) else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,14 +14,15 @@ from torch import Tensor
 
 from lrp.composite import Composite
 from lrp.engine.modules import Frame, refuse_compiled, refuse_training
+from lrp.engine.reference import per_sample, references
 from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
-from lrp.errors import CompositeError, InputError, LayerError, LRPError
+from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
-from lrp.presets import auto
-from lrp.relevance import Relevance, nearest
+from lrp.presets import auto, zero
+from lrp.relevance import Relevance
 from lrp.result import Forward, finish
-from lrp.targets import Target, as_target
+from lrp.targets import Context, Several, Target, as_target, pick
 
 __all__ = ["Explainer", "explain"]
 
@@ -36,6 +38,8 @@ def explain(
     sources: Sequence[str | int] | str | None = None,
     keep: Keep = (),
     through_output: bool = False,
+    labels: Sequence[str] = (),
+    reference_output: float | Tensor | None = None,
     ledger: Books = "sinks",
 ) -> Relevance:
     """Say which inputs, layers and neurons an output of a model came from.
@@ -45,14 +49,20 @@ def explain(
     Args:
         model: any module in eval mode, or any function of tensors; nothing is moved or cast.
         inputs: a tensor `(N, ...)`, a tuple of positional inputs or a mapping of keyword inputs.
-        target: which output: None (the top class, or the only output), a class index, an integer tensor `(N,)`, a
-            target from `lrp.targets`, or a function of what the model returned that gives `(N,)`.
+        target: which output: None (the top class, or the only output), a class index or name, an integer tensor
+            `(N,)`, a target from `lrp.targets` (`Several` for several at once), or a function of what the model
+            returned that gives `(N,)`.
         composite: which rule meets which op call; None lets `presets.auto` choose.
         sources: names or positions of the inputs that relevance is wanted for (None: every floating one), or the path
             of a module: then relevance ends at its output.
         keep: modules whose relevance is kept: paths with shell patterns, `"all"`, or a mapping from pattern to a
             reduction (`lrp.channels`, `lrp.total`).
         through_output: explain the output of a final sigmoid or softmax, not its input.
+        labels: the names of the classes, in the order of the class axis.
+        reference_output: a number, or a tensor `(N,)`: `f(x) - reference_output` is explained, so that relevance says
+            what lifts the output above it. It leaves the bias of the last linear layer or convolution, one of whose
+            outputs the target must pick; rules that divide by its output see `z - reference_output`, and the ledger
+            shows it as `reference`. The model runs twice.
         ledger: `"sinks"`, `"calls"` (names the op call that loses relevance; up to twice the time), or False.
 
     Raises:
@@ -71,6 +81,8 @@ def explain(
         sources=sources,
         keep=keep,
         through_output=through_output,
+        labels=labels,
+        reference_output=reference_output,
         ledger=ledger,
     )
     return explainer(inputs, target=target)
@@ -93,6 +105,8 @@ class Explainer:
         sources: Sequence[str | int] | str | None = None,
         keep: Keep = (),
         through_output: bool = False,
+        labels: Sequence[str] = (),
+        reference_output: float | Tensor | None = None,
         ledger: Books = "sinks",
     ) -> None:
         if not callable(model):
@@ -106,7 +120,10 @@ class Explainer:
         if ledger not in ("sinks", "calls", False):
             raise LRPError("there is no such ledger", seen=repr(ledger), cure='"sinks", "calls" or False')
         self.model, self.composite, self.sources = model, composite, sources
-        self.through_output, self.ledger = through_output, ledger
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
+        self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
+        self.reference_output = reference_output
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
@@ -124,7 +141,7 @@ class Explainer:
             forward = self._forward(given, chosen)
             return finish(forward, self._again(given, chosen))
 
-    def _again(self, given: Inputs, target: Target) -> Callable[[], Forward]:
+    def _again(self, given: Inputs, target: Target | Several) -> Callable[[], Forward]:
         """The same forward pass once more, for books by sample."""
 
         def again() -> Forward:
@@ -133,17 +150,36 @@ class Explainer:
 
         return again
 
-    def _forward(self, given: Inputs, target: Target) -> Forward:
+    def _forward(self, given: Inputs, target: Target | Several) -> Forward:
+        """Run the model under its composite, and once more where a reference output is to leave a bias."""
+        forward = self._fitting(given, target)
+        run, start = forward.run, forward.start
+        if self.reference_output is None or not all(part.requires_grad for part in start.parts):
+            return forward
+        value = per_sample(self.reference_output, start.parts[0])
+        found = references(run, start.parts, value)
+        less = self._under(_Way(run.composite, run.relevance_form, found, start.indices), given, target)
+        again = references(less.run, less.start.parts, value)
+        if again.keys() != found.keys() or not all(torch.equal(again[number], found[number]) for number in found):
+            raise TargetError(
+                "the reference output changes which output of the model is picked",
+                where="reference_output",
+                seen="operations behind the last linear layer that choose by value",
+                cure="a target that picks the same output whatever its value",
+            )
+        return replace(less, output=forward.output, less_reference=True)
+
+    def _fitting(self, given: Inputs, target: Target | Several) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
         if self.composite is not None:
-            return self._under(self.composite, given, target)
+            return self._under(_Way(self.composite), given, target)
         modules = self._module.modules() if self._module is not None else ()
         guess = auto({"conv"} if any(isinstance(m, nn.modules.conv._ConvNd) for m in modules) else set())
-        forward = self._under(guess, given, target)
+        forward = self._under(_Way(guess), given, target)
         met = auto({call.family for call in forward.run.calls})
-        return forward if met.name == guess.name else self._under(met, given, target)
+        return forward if met.name == guess.name else self._under(_Way(met), given, target)
 
-    def _under(self, composite: Composite, given: Inputs, target: Target, relevance_form: bool = False) -> Forward:
+    def _under(self, way: _Way, given: Inputs, target: Target | Several) -> Forward:
         kept: list[tuple[str, str, int, Any]] = []
 
         def on_enter(frame: Frame, args: Any) -> None:
@@ -158,7 +194,8 @@ class Explainer:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return replaced
 
-        run = Run(self._module, composite, self.ledger, on_enter, on_exit, relevance_form=relevance_form)
+        run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, relevance_form=way.relevance_form)
+        run.references = way.references
         with run:
             args, kwargs = given.tracked(run)
             try:
@@ -170,14 +207,37 @@ class Explainer:
                 if failure is None:
                     raise
                 raise failure from error
-            with run.modules.inside("(target)"):
-                logits, stepped = (
-                    (output, "") if self.through_output or not target.takes_logits else run.logits_of(output)
-                )
-                explained, indices = target.pick(logits)
-        if run.needs_relevance_form and not relevance_form:
-            return self._under(composite, given, target, relevance_form=True)
-        return Forward(run, given, output, explained, indices, target, stepped, kept, self._keep.reduce, self._paths)
+            with run.modules.inside("(target)"), run.under(zero()):
+                stepped: list[str] = []
+                start = pick(target, output, self._context(run, given, stepped, way.chosen))
+        if run.needs_relevance_form and not way.relevance_form:
+            return self._under(replace(way, relevance_form=True), given, target)
+        name = next(filter(None, stepped), "")
+        return Forward(run, given, output, start, target, name, kept, self._keep.reduce, self._paths)
+
+    def _context(self, run: Run, given: Inputs, stepped: list[str], chosen: Tensor | None) -> Context:
+        """What a target may read; the names of final functions that it steps over are added to `stepped`."""
+
+        def logit(tensor: Tensor) -> Tensor:
+            before, name = run.logits_of(tensor)
+            stepped.append(name)
+            return before
+
+        def call(function: Callable[[Any], Any], output: Any) -> Any:
+            with run.under(run.composite):
+                return function(output)
+
+        return Context(self.labels, given.mask, self.through_output, logit, call, chosen)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How the model is run: the composite, what is carried, and for a reference output what a first pass found."""
+
+    composite: Composite
+    relevance_form: bool = False
+    references: Mapping[int, Tensor] = field(default_factory=dict)
+    chosen: Tensor | None = None
 
 
 class _Keep:

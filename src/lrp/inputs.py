@@ -41,6 +41,12 @@ class Inputs:
         if not isinstance(sources, str):
             _check(named, self._wanted)
 
+    @property
+    def mask(self) -> Tensor | None:
+        """The attention mask, where the inputs have one by this name."""
+        mask = self.given.get("attention_mask") if isinstance(self.given, Mapping) else None
+        return mask if isinstance(mask, Tensor) else None
+
     def tracked(self, run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments for the model, with every source tracked by the run."""
         names = iter(named_inputs(self.given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,10 @@ from lrp.errors import LRPError
 
 __all__ = ["Ledger", "Row"]
 
-KINDS = ("bias", "stabiliser", "shift", "constant", "softmax", "one-sided", "detached")
+KINDS = (
+    *("bias", "stabiliser", "shift", "constant", "softmax", "gate", "stopped", "detached", "one-sided", "reference"),
+)
+"""The closed list of kinds of row; `docs/ledger.md` says what each is."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,11 @@ class Ledger:
     `residual = explained - sources - sum of rows` therefore shows a wrong rule anywhere.
 
     Args:
-        explained: the explained output, summed over the batch `()`, or `(N,)` by sample.
+        explained: the explained output, summed over the batch `()`, or `(N,)` by sample; with several targets `(K,)`,
+            or `(K, N)`.
         sources: what reached the sources, likewise.
         magnitude: the sum of the absolute relevance of the sources, likewise.
+        size: the sum of the absolute explained outputs, likewise.
         rows: what op calls kept.
         lost: at level "calls", per op call: arrived - handed on - kept. Views, which hand on every element as it is,
             are not measured.
@@ -80,6 +85,21 @@ class Ledger:
             )
         return self._by_sample()
 
+    def split(self) -> list[Ledger]:
+        """The ledgers of the single targets, out of one of several."""
+        return [self._of(k) for k in range(len(self.explained))]
+
+    def _of(self, k: int) -> Ledger:
+        return Ledger(
+            self.explained[k],
+            self.sources[k],
+            self.magnitude[k],
+            self.size[k],
+            tuple(replace(row, amount=row.amount[k]) for row in self.rows),
+            None if self.lost is None else {name: lost[k] for name, lost in self.lost.items()},
+            None if self._by_sample is None else lambda: self.by_sample()._of(k),
+        )
+
     @property
     def worst(self) -> tuple[str, Tensor] | None:
         """At level "calls": the op call that lost most, and how much."""
@@ -101,4 +121,5 @@ class Ledger:
 
 
 def _figures(amount: Tensor) -> str:
-    return "  ".join(f"{number:12.6g}" for number in amount.reshape(-1).tolist())
+    numbers = amount.reshape(-1).tolist()
+    return "  ".join(f"{number:12.6g}" for number in numbers[:16]) + ("  ..." if len(numbers) > 16 else "")

@@ -15,7 +15,7 @@ from lrp.presets import zero
 from lrp.relevance import Relevance
 from lrp.result import Forward, finish
 from lrp.rules.linear import InputRule
-from lrp.targets import Call
+from lrp.targets import Call, Start
 
 __all__ = ["Tape", "record"]
 
@@ -71,7 +71,7 @@ class Tape:
             start = explained.reshape(1) if explained.dim() == 0 else explained
         given = Inputs(self._sources[0] if len(self._sources) == 1 else tuple(self._sources), None)
         forward = Forward(
-            *(run, given, explained, start, None, Call(lambda output: output), "", ()),
+            *(run, given, explained, Start(start, [start], None), Call(lambda output: output), "", ()),
             reduce=lambda path, relevance: relevance,
             modules=(),
         )

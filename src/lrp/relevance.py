@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import html
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -13,12 +12,13 @@ import torch
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.structure import describe, tensors_in
-from lrp.errors import InputError, LayerError
+from lrp.engine.propagate import total
+from lrp.engine.structure import describe, map_tensors, tensors_in
+from lrp.errors import InputError, LayerError, nearest
 from lrp.ledger import Ledger, Row
 from lrp.plan import Plan, PlanRow
 from lrp.saving import read, write
-from lrp.targets import Target
+from lrp.targets import Several, Target
 
 __all__ = ["Relevance", "Share", "TopInput"]
 
@@ -44,12 +44,16 @@ class Share(NamedTuple):
 class Relevance:
     """Relevance of the sources and of the kept layers, with its ledger.
 
+    With several targets `explained`, `indices`, every relevance and the ledger have a leading axis K; `split` takes
+    them apart.
+
     Args:
         input: relevance of the inputs, in their structure; None for what is no source.
         output: what the model returned.
         explained: the explained output, `(N,)`.
-        target: where relevance started.
-        indices: the class index that was explained per sample, `(N,)`, or None where it was not one.
+        target: where relevance started; in words (several: a tuple of them) in a result that was loaded.
+        indices: the class index that was explained per sample, `(N,)`, or None where it was not one (among several
+            targets, -1).
         composite: the composite that chose the rules.
         layers: module path -> relevance at that module's output, output to input, for the kept modules.
         layer_inputs: module path -> relevance at that module's positional inputs, a tuple.
@@ -62,7 +66,7 @@ class Relevance:
     input: Any
     output: Any
     explained: Tensor
-    target: Target | str
+    target: Target | Several | str | tuple[str, ...]
     indices: Tensor | None
     composite: Composite
     layers: Mapping[str, Any]
@@ -108,6 +112,36 @@ class Relevance:
             )
         return LayerError(f"there is no module {path!r}", cure=nearest(path, self.modules or list(kept)))
 
+    @property
+    def several(self) -> bool:
+        """Whether there are several targets, and so a leading axis K."""
+        return self.explained.dim() == 2
+
+    def split(self) -> list[Relevance]:
+        """The results of the single targets; this one alone where there is one target."""
+        if not self.several:
+            return [self]
+        words = self.target if isinstance(self.target, tuple) else ()
+        targets = self.target.targets if isinstance(self.target, Several) else words
+        ledgers = [None] * len(self.explained) if self.ledger is None else self.ledger.split()
+        return [self._of(k, target, ledger) for k, (target, ledger) in enumerate(zip(targets, ledgers, strict=True))]
+
+    def _of(self, k: int, target: Any, ledger: Ledger | None) -> Relevance:
+        def part(structure: Any) -> Any:
+            return map_tensors(lambda t: t[k], structure)
+
+        indices = None if self.indices is None or bool((self.indices[k] < 0).all()) else self.indices[k]
+        return replace(
+            self,
+            input=part(self.input),
+            explained=self.explained[k],
+            target=target,
+            indices=indices,
+            layers=part(self.layers),
+            layer_inputs=part(self.layer_inputs),
+            ledger=ledger,
+        )
+
     def totals(self, groups: Any = None) -> dict[str, Share]:
         """The relevance of each input, or of each group of its elements, per sample, with its share.
 
@@ -118,6 +152,12 @@ class Relevance:
         Raises:
             InputError: the labels do not fit the input.
         """
+        if self.several:
+            each = [single.totals(groups) for single in self.split()]
+            return {
+                name: Share(*(torch.stack(parts) for parts in zip(*(single[name] for single in each), strict=True)))
+                for name in each[0]
+            }
         sources = named_inputs(self.input)
         n = len(self.explained)
         sources = {name: _by_sample(r, n) for name, r in sources.items()}
@@ -133,8 +173,12 @@ class Relevance:
                     parts |= {prefix + key: part for key, part in _grouped(name, r, labels[name]).items()}
         return {name: Share(part, part / everything) for name, part in parts.items()}
 
-    def top(self, k: int = 10) -> list[list[TopInput]]:
-        """Per sample, the `k` elements of the inputs with the largest absolute relevance, largest first."""
+    def top(self, k: int = 10) -> list[Any]:
+        """Per sample, the `k` elements of the inputs with the largest absolute relevance, largest first: lists of
+        `TopInput`; with several targets, a list of those per target.
+        """
+        if self.several:
+            return [single.top(k) for single in self.split()]
         sources = {name: _by_sample(r, len(self.explained)) for name, r in named_inputs(self.input).items()}
         result = []
         for sample in range(len(self.explained)):
@@ -158,7 +202,7 @@ class Relevance:
             path,
             {
                 **{name: getattr(self, name) for name in _SAVED},
-                "target": str(self.target),
+                "target": tuple(str(single.target) for single in self.split()) if self.several else str(self.target),
                 "composite": {"name": self.composite.name, "why": self.composite.why},
                 "plan": [vars(row) for row in self.plan],
                 "ledger": books
@@ -187,16 +231,23 @@ class Relevance:
         )
 
     def _summary(self) -> Iterator[tuple[str, str]]:
-        shown = ", ".join(f"{value:.6g}" for value in self.explained[:8].tolist())
-        yield "explained", shown + (", ..." if len(self.explained) > 8 else "")
-        index = "" if self.indices is None else f": {', '.join(str(i) for i in self.indices[:8].tolist())}"
-        yield "target", f"{self.target}{index}"
+        for k, single in enumerate(self.split()):
+            which = f" {k}" if self.several else ""
+            shown = ", ".join(f"{value:.6g}" for value in single.explained[:8].tolist())
+            yield "explained" + which, shown + (", ..." if len(single.explained) > 8 else "")
+            index = "" if single.indices is None else f": {', '.join(str(i) for i in single.indices[:8].tolist())}"
+            yield "target" + which, f"{single.target}{index}"
         yield "composite", f"{self.composite.name}" + (f": {self.composite.why}" if self.composite.why else "")
         for name, r in named_inputs(self.input).items():
-            yield name, f"{describe(r)}, sum {float(r.sum()):.6g}"
+            yield name, f"{describe(r)}, sum {self._sums([r])}"
         for name, layer in self.layers.items():
-            total = sum(float(t.sum()) for t in tensors_in(layer))
-            yield name, f"{', '.join(describe(t) for t in tensors_in(layer))}, sum {total:.6g}"
+            tensors = tensors_in(layer)
+            yield name, f"{', '.join(describe(t) for t in tensors)}, sum {self._sums(tensors)}"
+
+    def _sums(self, tensors: Sequence[Tensor]) -> str:
+        """The sum of all elements, of each target."""
+        sums = sum((total(t, self.several) for t in tensors), torch.zeros(()))
+        return ", ".join(f"{value:.6g}" for value in sums.reshape(-1).tolist())
 
     def __str__(self) -> str:
         rows = list(self._summary())
@@ -207,7 +258,8 @@ class Relevance:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def __repr__(self) -> str:
-        return f"<lrp.Relevance of {len(self.explained)} samples by {self.composite.name!r}>"
+        targets = f" and {len(self.explained)} targets" if self.several else ""
+        return f"<lrp.Relevance of {self.explained.shape[-1]} samples{targets} by {self.composite.name!r}>"
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -233,12 +285,6 @@ def named_inputs(structure: Any, prefix: str = "") -> dict[str, Tensor]:
     for key, item in items:
         named |= named_inputs(item, f"{prefix}.{key}" if prefix else key)
     return named
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """The known names nearest to a misspelt one, for the cure of an error."""
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)[:5]
-    return "one of " + ", ".join(repr(n) for n in close if n) + (", ..." if len(known) > len(close) else "")
 
 
 def _by_sample(r: Tensor, n: int) -> Tensor:

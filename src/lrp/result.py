@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.calls import Probe
-from lrp.engine.propagate import Measured, prepare, propagate
+from lrp.engine.propagate import Measured, prepare, propagate, total
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.errors import CompositeError, DetachedError, LRPWarning, ModelError
@@ -20,7 +20,7 @@ from lrp.inputs import Inputs
 from lrp.ledger import Ledger
 from lrp.plan import Plan
 from lrp.relevance import Relevance
-from lrp.targets import Target
+from lrp.targets import Several, Start, Target
 
 __all__ = ["Forward", "finish"]
 
@@ -37,25 +37,25 @@ class Forward:
         run: its records.
         inputs: what was handed in.
         output: what the model returned.
-        explained: the explained output with its graph, `(N,)`.
-        indices: the class index per sample, or None.
+        start: the explained output, and the class per sample.
         target: where relevance starts.
         stepped: the final function that was stepped over, or `""`.
         kept: (module path, side, how many-th call, probes) in order of execution.
         reduce: the reduction the user asked for at a path.
         modules: all module paths.
+        less_reference: a reference output was taken off what is explained.
     """
 
     run: Run
     inputs: Inputs
     output: Any
-    explained: Tensor
-    indices: Tensor | None
-    target: Target
+    start: Start
+    target: Target | Several
     stepped: str
     kept: Sequence[tuple[str, str, int, Any]]
     reduce: Callable[[str, Any], Any]
     modules: Sequence[str]
+    less_reference: bool = False
 
 
 def finish(
@@ -73,12 +73,13 @@ def finish(
         retain: keep the graph for more.
         beyond: autograd nodes that may lie behind what was seen.
     """
-    run, explained = forward.run, forward.explained
+    run, explained = forward.run, forward.start.explained
     _refuse_cut_off(forward)
     _refuse_unmatched(run)
     on_the_way = prepare(run, explained, beyond)
     probes = [probe for _, _, _, structure in forward.kept for probe in tensors_in(structure, leaf=Probe)]
-    measured = propagate(run, explained, torch.ones_like(explained), on_the_way, probes, retain=retain)
+    everything = torch.ones_like(forward.start.parts[0])
+    measured = propagate(run, explained, everything, on_the_way, probes, retain=retain)
     ledger = None
     if run.books:
         ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again, explained.detach(), beyond))
@@ -90,7 +91,7 @@ def finish(
         output=map_tensors(lambda t: t.detach(), forward.output),
         explained=explained.detach(),
         target=forward.target,
-        indices=forward.indices,
+        indices=forward.start.indices,
         composite=run.composite,
         layers=layers,
         layer_inputs=layer_inputs,
@@ -101,7 +102,7 @@ def finish(
     )
     if ledger is not None:
         tolerance = max(TOLERANCE.get(tensor.dtype, 1e-4) for tensor in (explained, *run.leaves))
-        _warn(ledger, tolerance, _float(measured.cut))
+        _warn_of_each(ledger, tolerance, measured.cut, forward.target)
     return result
 
 
@@ -114,8 +115,21 @@ def _layers(forward: Forward, side: str, found: dict[int, Tensor | None]) -> dic
         relevance = _placed(structure, found)
         if relevance is not None:
             name = f"{path}#{use}" if times[path] > 1 else path
-            layers[name] = forward.reduce(path, relevance)
+            layers[name] = _reduced(forward, path, relevance)
     return layers
+
+
+def _reduced(forward: Forward, path: str, relevance: Any) -> Any:
+    """The relevance under the user's reduction, which knows one target at a time."""
+    if forward.start.explained.dim() == 1:
+        return forward.reduce(path, relevance)
+
+    def of(k: int) -> Any:
+        return map_tensors(lambda t: t[k], relevance)
+
+    each = [forward.reduce(path, of(k)) for k in range(len(forward.start.parts))]
+    flat = [iter(tensors_in(reduced)) for reduced in each]
+    return map_tensors(lambda _: torch.stack([next(tensors) for tensors in flat]), each[0])
 
 
 def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
@@ -127,11 +141,12 @@ def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
 def _ledger(measured: Measured, explained: Tensor, by_sample: Callable[[], Ledger] | None) -> Ledger:
     wide = explained.to(torch.promote_types(explained.dtype, torch.float32))
     sources = [r for r in measured.sources if r is not None]
-    zero = wide.new_zeros(())
-    total = sum((r.sum() for r in sources), zero)
-    magnitude = sum((r.abs().sum() for r in sources), zero)
-    ledger = Ledger(wide.sum(), total, magnitude, wide.abs().sum(), tuple(measured.rows), measured.lost)
-    if by_sample is not None and len(explained) == 1:
+    zero = torch.zeros_like(wide.sum(-1))
+    several = explained.dim() == 2
+    reached = sum((total(r, several) for r in sources), zero)
+    magnitude = sum((total(r.abs(), several) for r in sources), zero)
+    ledger = Ledger(wide.sum(-1), reached, magnitude, wide.abs().sum(-1), tuple(measured.rows), measured.lost)
+    if by_sample is not None and explained.shape[-1] == 1:
         return replace(ledger, _by_sample=lambda: _stacked([ledger]))
     return replace(ledger, _by_sample=by_sample)
 
@@ -140,7 +155,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
     """One backward pass per sample."""
     with torch.inference_mode(False):
         forward = again()
-        explained = forward.explained
+        explained = forward.start.explained
         if not torch.equal(explained.detach(), expected):
             raise ModelError(
                 "the model or its input has changed since it was explained, so its books cannot be opened again",
@@ -149,8 +164,8 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
             )
         on_the_way = prepare(forward.run, explained, beyond)
         ledgers = []
-        for sample in range(len(explained)):
-            seed = torch.zeros_like(explained)
+        for sample in range(explained.shape[-1]):
+            seed = torch.zeros_like(forward.start.parts[0])
             seed[sample] = 1
             measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
             ledgers.append(_ledger(measured, explained.detach() * seed, None))
@@ -159,7 +174,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
 
 def _stacked(ledgers: Sequence[Ledger]) -> Ledger:
     def stack(amounts: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(amounts))
+        return torch.stack(list(amounts), -1)
 
     rows = [
         type(same[0])(same[0].call, same[0].where, same[0].kind, stack([row.amount for row in same]))
@@ -178,13 +193,15 @@ def _stacked(ledgers: Sequence[Ledger]) -> Ledger:
 
 def _refuse_cut_off(forward: Forward) -> None:
     """Nothing on the way from the target reaches a source."""
-    run, explained = forward.run, forward.explained
-    if explained.requires_grad and run.value(explained) is not None:
+    run = forward.run
+    cut_off = [k for k, part in enumerate(forward.start.parts) if not part.requires_grad or run.value(part) is None]
+    if not cut_off:
         return
-    lost = run.detached_from([explained, forward.output])
+    lost = run.detached_from([forward.start.parts[cut_off[0]], forward.output])
     escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
     raise DetachedError(
-        "the explained output does not depend on any source through the graph",
+        "the explained output does not depend on any source through the graph"
+        + (f" (target {cut_off[0]})" if isinstance(forward.target, Several) else ""),
         where=(lost.path or "(model)") if lost is not None else "(target)",
         seen=f"data that left the graph by {lost.how}"
         if lost is not None
@@ -218,22 +235,28 @@ def _notes(forward: Forward) -> list[str]:
             f"the final {forward.stepped} was stepped over: its input is explained; "
             "through_output=True explains its output"
         )
+    if forward.less_reference:
+        notes.append("the explained value is the output less the reference output")
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes
 
 
-def _float(amount: Tensor | None) -> float:
-    return 0.0 if amount is None else float(amount)
+def _warn_of_each(ledger: Ledger, tolerance: float, cut: Tensor | None, target: Target | Several) -> None:
+    """What a reader of the numbers must know, target by target."""
+    if not isinstance(target, Several):
+        _warn(ledger, tolerance, 0.0 if cut is None else float(cut))
+        return
+    for k, single in enumerate(ledger.split()):
+        _warn(single, tolerance, 0.0 if cut is None else float(cut[k]), f"target {k} ({target.targets[k]}): ")
 
 
-def _warn(ledger: Ledger, tolerance: float, cut: float) -> None:
-    """What a reader of the numbers must know."""
+def _warn(ledger: Ledger, tolerance: float, cut: float, which: str = "") -> None:
     scale, residual, size = float(ledger.scale), float(ledger.residual.abs()), float(ledger.size)
     where = ", ".join(sorted({row.where or "(model)" for row in ledger.rows if row.kind == "detached"}))
     if cut > 0.5 * (cut + float(ledger.magnitude)):
         raise DetachedError(
-            "the larger part of the relevance goes to data that left the graph",
+            f"{which}the larger part of the relevance goes to data that left the graph",
             where=where,
             seen=f"{cut:.4g} to what was detached, {float(ledger.magnitude):.4g} to the sources (absolute sums)",
             cure="run that part without torch.no_grad(), .detach() and .data",
@@ -251,4 +274,4 @@ def _warn(ledger: Ledger, tolerance: float, cut: float) -> None:
             "the map may be noise"
         )
     for message in messages:
-        warnings.warn(message, LRPWarning, stacklevel=5)
+        warnings.warn(which + message, LRPWarning, stacklevel=6)

@@ -51,7 +51,7 @@ def class_of(text: str, labels: tuple[str, ...]) -> int:
     >>> class_of("tabby cat", ("dog", "Tabby cat"))
     1
     """
-    from lrp.relevance import nearest
+    from lrp.errors import nearest
 
     text = text.strip()
     try:
@@ -78,7 +78,7 @@ def composite_of(text: str | None) -> Composite | None:
         CompositeError: no such preset, or arguments it does not take.
     """
     from lrp import presets
-    from lrp.relevance import nearest
+    from lrp.errors import nearest
 
     if text is None:
         return None

@@ -14,6 +14,7 @@ from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.product import handle_product
+from lrp.engine.reference import Referenced
 from lrp.engine.values import Readers, Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
@@ -83,6 +84,9 @@ def _under_rule(
     """Carry out a linear call under its rule; `axis` is the weight's output axis where batch norm can be folded."""
     record, rule = call.record, call.record.rule
     data = run.tap(record, x)
+    reference = run.references.get(record.number)
+    if reference is not None:
+        return _under_reference(run, call, x, data, op, native, bias, reference)
     foldable = Foldable(record, x, op, axis) if axis is not None else None
     if isinstance(rule, (LinearRule, InputRule)):
         constant_bias = None if bias is None else as_constant(bias)
@@ -97,6 +101,34 @@ def _under_rule(
             foldable.plain = z
         z = run.arriving(record, z, rule)
         return Outcome(z, Value(linear_above=True, foldable=foldable))
+    return Outcome(z, Value(linear_above=True))
+
+
+def _under_reference(
+    run: Run,
+    call: TorchCall,
+    x: Tensor,
+    data: Tensor,
+    op: LinearOp,
+    native: Callable[[Tensor, Tensor | None], Tensor],
+    bias: Tensor | None,
+    reference: Tensor,
+) -> Outcome:
+    """The call with a reference output taken off its bias and its output."""
+    record, rule = call.record, call.record.rule
+    constant_bias = None if bias is None else as_constant(bias)
+    if isinstance(rule, (LinearRule, InputRule)):
+        if isinstance(rule, LinearRule):
+            record.rule = Referenced(rule, reference)
+        op = replace(op, bias=-reference if op.bias is None else op.bias - reference)
+        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias) - reference, Readers())
+        return Outcome(z, Value(linear_above=True))
+    z = native(data, constant_bias) - reference
+    if op.bias is not None:
+        z = run.constants(record, z, op.bias, "bias")
+    z = run.constants(record, z, -reference, "reference")
+    if isinstance(rule, ArrivingRule):
+        z = run.arriving(record, z, rule)
     return Outcome(z, Value(linear_above=True))
 
 

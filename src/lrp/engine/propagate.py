@@ -15,7 +15,7 @@ from lrp.engine.run import Run
 from lrp.engine.verify import verify
 from lrp.errors import ModelError
 
-__all__ = ["Measured", "Row", "prepare", "propagate"]
+__all__ = ["Measured", "Row", "prepare", "propagate", "total"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Row:
     Args:
         call: the op call in words.
         where: the module path.
-        kind: why it stayed (`bias`, `stabiliser`, `shift`, `constant`, `softmax`, `detached`).
-        amount: how much, a total of the batch of shape `()`, or `(N,)` by sample.
+        kind: why it stayed, one of `lrp.ledger.KINDS`.
+        amount: how much, a total of the batch of shape `()`, or `(N,)` by sample; with several targets `(K,)`, or
+            `(K, N)`.
     """
 
     call: str
@@ -37,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one backward pass gave.
+    """What one backward pass gave; with several targets everything has a leading axis K.
 
     Args:
         sources, probes: relevance at each; None off the way.
@@ -74,12 +75,13 @@ def propagate(
 
     Args:
         run: the forward pass.
-        explained: `(N,)`.
+        explained: `(N,)`, or `(K, N)` for several targets, which are propagated side by side.
         seed: `(N,)`, which samples are propagated: 1 or 0 each.
         on_the_way: the op calls between target and sources.
         probes: where relevance is wanted beside the sources.
         retain: keep the graph for another pass.
     """
+    several = explained.dim() == 2
     if run.relevance_form:
         seed = seed * explained.detach()
     measures = _Measures()
@@ -93,24 +95,43 @@ def propagate(
             measures.want(probe)
     leaves = [entry.leaf for entry in entries]
     wanted: list[Any] = [*measures.edges.values(), *leaves]
-    try:
-        found = torch.autograd.grad(explained, wanted, seed, retain_graph=retain, allow_unused=True)
-    except RuntimeError as error:
-        raise ModelError(
-            "torch refused the backward pass",
-            seen=str(error).strip().splitlines()[0],
-            cure="a part that is recomputed (checkpoint), or that torch cannot differentiate in place: call it plainly",
-        ) from error
+    found = _backward(explained, wanted, seed, retain)
     kept = found[len(measures.edges) :]
     measures.multipliers = dict(zip(measures.edges, found, strict=False))
-    lost = _lost(measured_calls, entries, kept, measures) if run.books == "calls" else None
+    lost = _lost(measured_calls, entries, kept, measures, several) if run.books == "calls" else None
     return Measured(
         [measures.relevance(probe) for probe in run.sources],
         [measures.relevance(probe) for probe in probes],
-        _rows(entries, kept),
+        _rows(entries, kept, several),
         lost,
-        _cut(entries, kept),
+        _cut(entries, kept, several),
     )
+
+
+def _backward(explained: Tensor, wanted: Sequence[Any], seed: Tensor, retain: bool) -> Sequence[Tensor | None]:
+    """The multipliers at `wanted`; those of several targets by one batched pass."""
+    several = explained.dim() == 2
+    if several:
+        each = torch.eye(len(explained), dtype=seed.dtype, device=seed.device)
+        seed = each.unsqueeze(2) * seed
+    try:
+        return torch.autograd.grad(
+            explained, wanted, seed, retain_graph=retain, allow_unused=True, is_grads_batched=several
+        )
+    except RuntimeError as error:
+        seen = str(error).strip().splitlines()[0]
+        if any(word in str(error) for word in ("vmap", "atching rule", "functorch")):
+            raise ModelError(
+                "a part of the backward pass cannot carry several targets at once",
+                where="targets.Several",
+                seen=seen,
+                cure="explain the targets one at a time: [explainer(inputs, target=t) for t in several.targets]",
+            ) from error
+        raise ModelError(
+            "torch refused the backward pass",
+            seen=seen,
+            cure="a part that is recomputed (checkpoint), or that torch cannot differentiate in place: call it plainly",
+        ) from error
 
 
 class _Measures:
@@ -155,25 +176,30 @@ def relevance(value: Tensor, multiplier: Tensor) -> Tensor:
     return torch.where(multiplier == 0, torch.zeros_like(product), product)
 
 
-def _amount(entry: Entry, gradient: Tensor | None) -> Tensor | None:
+def total(amounts: Tensor, several: bool) -> Tensor:
+    """The sum of all elements, `()`; with several targets of those of each target, `(K,)`."""
+    return amounts.reshape(len(amounts), -1).sum(1) if several else amounts.sum()
+
+
+def _amount(entry: Entry, gradient: Tensor | None, several: bool) -> Tensor | None:
     if gradient is None:
         return None
-    return wide(gradient) if entry.held is None else relevance(entry.held.value, gradient).sum()
+    return wide(gradient) if entry.held is None else total(relevance(entry.held.value, gradient), several)
 
 
-def _cut(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> Tensor | None:
+def _cut(entries: Sequence[Entry], gradients: Sequence[Tensor | None], several: bool) -> Tensor | None:
     parts = [
-        relevance(entry.held.value, gradient).abs().sum()
+        total(relevance(entry.held.value, gradient).abs(), several)
         for entry, gradient in zip(entries, gradients, strict=True)
         if entry.kind == "detached" and entry.held is not None and gradient is not None
     ]
     return sum(parts[1:], parts[0]) if parts else None
 
 
-def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> list[Row]:
+def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None], several: bool) -> list[Row]:
     amounts: dict[tuple[str, str, str], Tensor] = {}
     for entry, gradient in zip(entries, gradients, strict=True):
-        amount = _amount(entry, gradient)
+        amount = _amount(entry, gradient, several)
         if amount is not None:
             key = (entry.call.name, entry.where, entry.kind)
             amounts[key] = amounts[key] + amount if key in amounts else amount
@@ -181,23 +207,27 @@ def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> list[
 
 
 def _lost(
-    calls: Sequence[OpCall], entries: Sequence[Entry], gradients: Sequence[Tensor | None], measures: _Measures
+    calls: Sequence[OpCall],
+    entries: Sequence[Entry],
+    gradients: Sequence[Tensor | None],
+    measures: _Measures,
+    several: bool,
 ) -> dict[str, Tensor]:
     """Per op call: arrived at its outputs - handed to its inputs - kept by formula."""
     kept: dict[int, Tensor] = {}
     for entry, gradient in zip(entries, gradients, strict=True):
-        amount = _amount(entry, gradient)
+        amount = _amount(entry, gradient, several)
         if amount is not None:
             kept[id(entry.call)] = kept.get(id(entry.call), 0) + amount
     lost = {}
     for call in calls:
         if not call.handed:
             continue  # a view hands on each element as it is
-        arrived = _total(call.arrived, measures)
-        lost[call.name] = arrived - _total(call.handed, measures) - kept.get(id(call), 0)
+        arrived = _measured(call.arrived, measures, several)
+        lost[call.name] = arrived - _measured(call.handed, measures, several) - kept.get(id(call), 0)
     return lost
 
 
-def _total(probes: Sequence[Probe], measures: _Measures) -> Tensor:
-    parts = [r.sum() for probe in probes if (r := measures.relevance(probe)) is not None]
+def _measured(probes: Sequence[Probe], measures: _Measures, several: bool) -> Tensor:
+    parts = [total(r, several) for probe in probes if (r := measures.relevance(probe)) is not None]
     return sum(parts[1:], parts[0]) if parts else torch.zeros(())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -78,9 +78,11 @@ class Run(TorchFunctionMode):
         self.with_reference = with_reference
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
         self._keeps = bool(books) and not with_reference  # in differences, what constants keep cancels
+        self._choosing = composite
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
+        self.references: Mapping[int, Tensor] = {}
         self.sources: list[Probe] = []
         self.leaves: list[Tensor] = []
         self.matched: set[int | None] = set()
@@ -118,6 +120,15 @@ class Run(TorchFunctionMode):
             yield
         finally:
             TorchFunctionMode.__exit__(self, None, None, None)
+
+    @contextmanager
+    def under(self, composite: Composite) -> Iterator[None]:
+        """Let another composite choose the rules of the calls made within."""
+        before, self._choosing = self._choosing, composite
+        try:
+            yield
+        finally:
+            self._choosing = before
 
     def _seen(self, function: Callable[[Frame, Any], Any]) -> Callable[[Frame, Any], Any]:
         """What looks at tensors may remake the graph of views; note that this was us."""
@@ -371,8 +382,8 @@ class Run(TorchFunctionMode):
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         else:
-            call.rule, number = self.composite.choose(call)
-            call.entry = self.composite.label(number)
+            call.rule, number = self._choosing.choose(call)
+            call.entry = self._choosing.label(number)
             self.matched.add(number)
         self.calls.append(call)
         return call

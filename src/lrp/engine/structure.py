@@ -79,6 +79,17 @@ def _collect(structure: Any, leaf: type, found: list[Any]) -> None:
             _collect(getattr(structure, field.name), leaf, found)
 
 
+def _attributes(structure: Any) -> list[tuple[str, Any]]:
+    """The attributes of an object of the model's own that hold tensors."""
+    if type(structure) in _LEAVES or isinstance(structure, (type, torch.nn.Module)) or callable(structure):
+        return []
+    return [
+        (key, item)
+        for key, item in getattr(structure, "__dict__", {}).items()
+        if not key.startswith("_") and isinstance(item, (Tensor, tuple, list, Mapping))
+    ]
+
+
 def describe(structure: Any, indent: str = "") -> str:
     """The structure in words, for error messages.
 
@@ -101,5 +112,5 @@ def describe(structure: Any, indent: str = "") -> str:
             f"{inner}{f.name}: {describe(getattr(structure, f.name), inner)}" for f in dataclasses.fields(structure)
         ]
     else:
-        return name
+        rows = [f"{inner}{key}: {describe(item, inner)}" for key, item in _attributes(structure) if len(inner) < 8]
     return "\n".join([name, *rows])

@@ -10,10 +10,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from lrp.errors import InputError, MissingExtraError
+from lrp.errors import InputError, MissingExtraError, nearest
 from lrp.models.images import fit, read_picture, to_tensor
 from lrp.models.weights import load_weights
-from lrp.relevance import nearest
 
 __all__ = ["PHOTOGRAPHS", "class_names", "classifier", "model_input", "photograph"]
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from lrp.errors import LoadError
-from lrp.relevance import nearest
+from lrp.errors import LoadError, nearest
 
 __all__ = ["importable", "load_model"]
 

@@ -13,10 +13,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lrp.errors import LoadError, UnsafeFileError
+from lrp.errors import LoadError, UnsafeFileError, nearest
 from lrp.models.spec import told
 from lrp.models.unsafe import is_torchscript, offenders
-from lrp.relevance import nearest
 
 __all__ = ["load_weights", "read_state_dict"]
 
