@@ -171,6 +171,10 @@ class Explainer:
 
     def _fitting(self, given: Inputs, target: Target | Several) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
+        if self.composite is not None and self.composite.needs_plan:
+            plan = self._under(_Way(zero()), given, target)
+            last = plan.run.last_calls(plan.start.explained)
+            return self._under(_Way(self.composite.knowing(last)), given, target)
         if self.composite is not None:
             return self._under(_Way(self.composite), given, target)
         modules = self._module.modules() if self._module is not None else ()
