@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from lrp.errors import CompositeError
 from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
-from lrp.rules.pointwise import Gate, Taylor, Uniform
+from lrp.rules.pointwise import Gate
+from lrp.rules.product import Uniform
+from lrp.rules.softmax import Taylor
 
 __all__ = ["Composite", "Selector", "on"]
 
