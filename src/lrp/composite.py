@@ -11,7 +11,9 @@ from lrp.errors import CompositeError
 from lrp.ops.table import same
 from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
-from lrp.rules.pointwise import Gate, Taylor, Uniform
+from lrp.rules.pointwise import Gate
+from lrp.rules.product import Uniform
+from lrp.rules.softmax import Taylor
 
 __all__ = ["Composite", "Selector", "on"]
 

@@ -13,7 +13,9 @@ from torch.nn import functional as F
 import lrp
 from lrp import on, rules
 from lrp.errors import UncoveredError, UnseenError
-from lrp.ops.activations import GATES, HOMOGENEOUS
+from lrp.ops import homogeneous
+from lrp.ops.activations import GATES, HOMOGENEOUS, NUMERIC
+from lrp.ops.decompositions import DECOMPOSITIONS
 from lrp.ops.table import _find, _lines, lookup
 from tests.cases.networks import signed
 from tests.ops.driving import assert_bit_equal, assert_books_balance, assert_same_map, drive, kept, multiplier_for
@@ -43,6 +45,9 @@ def test_no_line_occurs_twice() -> None:
 ELSEWHERE = {
     *GATES,
     *HOMOGENEOUS,
+    *NUMERIC,
+    *DECOMPOSITIONS,
+    *(op.name for op in homogeneous.lines()),
     *("linear", "conv1d", "conv2d", "conv3d", "matmul", "mm", "bmm", "mv", "dot", "__matmul__", "__rmatmul__"),
     *("glu", "softmax", "log_softmax", "softmin", "__rtruediv__", "__rdiv__", "cuda", "cpu"),
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
@@ -163,12 +168,12 @@ def test_division_with_its_operands_swapped() -> None:
     assert_bit_equal(ours.output, torch.Tensor.__rtruediv__(b, a))
 
 
-@pytest.mark.parametrize("function", [lambda x: 1 / x, torch.sinh, lambda x: torch.div(x, 2, rounding_mode="floor")])
+@pytest.mark.parametrize("function", [lambda x: 1 / x, torch.frac, lambda x: torch.div(x, 2, rounding_mode="floor")])
 def test_what_is_not_covered_is_refused_by_name(function: Any) -> None:
     with pytest.raises(UncoveredError) as caught:
         drive(function, signed(3, 4) + 5, torch.ones(3, 4))
     assert "no rule" in str(caught.value)
-    assert caught.value.seen in ("__rtruediv__", "__rdiv__", "reciprocal", "sinh", "div")
+    assert caught.value.seen in ("__rtruediv__", "__rdiv__", "reciprocal", "frac", "div")
 
 
 # --- registering ------------------------------------------------------------------------------------------------------
@@ -177,20 +182,20 @@ def test_what_is_not_covered_is_refused_by_name(function: Any) -> None:
 def test_register_an_activation_and_undo_it() -> None:
     x = 2 * signed(3, 4, seed=1)
     m = multiplier_for(x)
-    with pytest.raises(UncoveredError, match="sinh"):
-        drive(torch.sinh, x, m)
-    undo = lrp.register(torch.sinh, rules.Gate())
+    with pytest.raises(UncoveredError, match="frac"):
+        drive(torch.frac, x, m)
+    undo = lrp.register(torch.frac, rules.Gate())
     try:
         for level in LEVELS:
-            for function in (torch.sinh, torch.Tensor.sinh, lambda x: (x * 1.0).sinh_()):
+            for function in (torch.frac, torch.Tensor.frac, lambda x: (x * 1.0).frac_()):
                 ours = drive(function, x, m, ledger=level)
-                assert_same_map(ours.input, torch.sinh(x) * m)
+                assert_same_map(ours.input, torch.frac(x) * m)
                 assert_books_balance(ours)
-                assert_bit_equal(ours.output, torch.sinh(x))
+                assert_bit_equal(ours.output, torch.frac(x))
     finally:
         undo()
-    with pytest.raises(UncoveredError, match="sinh"):
-        drive(torch.sinh, x, m)
+    with pytest.raises(UncoveredError, match="frac"):
+        drive(torch.frac, x, m)
 
 
 def test_a_registered_activation_has_its_offset_booked() -> None:
@@ -253,17 +258,17 @@ def test_register_an_autograd_function_by_its_nodes_name_and_undo_it() -> None:
 
 
 def test_undo_brings_back_what_was_registered_before() -> None:
-    undo_first = lrp.register(torch.sinh, rules.Gate())
-    undo_second = lrp.register(torch.sinh, rules.Zero())
-    assert lookup(torch.sinh).rule == rules.Zero()
+    undo_first = lrp.register(torch.frac, rules.Gate())
+    undo_second = lrp.register(torch.frac, rules.Zero())
+    assert lookup(torch.frac).rule == rules.Zero()
     undo_second()
-    assert lookup(torch.sinh).rule == rules.Gate()
+    assert lookup(torch.frac).rule == rules.Gate()
     undo_first()
-    assert lookup(torch.sinh) is None
+    assert lookup(torch.frac) is None
 
 
 @pytest.mark.parametrize(
-    ("function", "rule"), [(torch.sinh, rules.ZPlus()), (torch.sinh, rules.Pass()), ("DoubledBackward", rules.Gate())]
+    ("function", "rule"), [(torch.frac, rules.ZPlus()), (torch.frac, rules.Pass()), ("DoubledBackward", rules.Gate())]
 )
 def test_rules_that_cannot_be_registered(function: Any, rule: rules.Rule) -> None:
     with pytest.raises(lrp.errors.CompositeError, match="cannot be registered"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class OpCall:
         note: what else there is to say.
         covered: whether the table knows it.
         bracketed: in relevance form, it carries multipliers between a way in and a way out.
+        has_value_at_zero: asks, where it must be asked, whether its activation is finite at 0.
         arrived, handed: what level "calls" of the ledger measures.
     """
 
@@ -75,6 +77,7 @@ class OpCall:
     covered: bool = True
     last: bool = False
     bracketed: bool = False
+    has_value_at_zero: Callable[[], bool] | None = None
     arrived: list[Probe] = field(default_factory=list)
     handed: list[Probe] = field(default_factory=list)
 

@@ -6,18 +6,22 @@ carries multipliers. It returns the result and, where there is something to say,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lrp.engine.differences import handle_with_reference
+from lrp.engine.division import family_of_division, handle_division
+from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
+from lrp.engine.islands import step
 from lrp.engine.linear import handle_linear, handle_matmul, handle_norm, refuse_batch_statistics
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
+from lrp.engine.power import family_of_power
 from lrp.engine.product import handle_product
 from lrp.engine.relevance_form import scaled
 from lrp.engine.segments import slot_through
@@ -25,6 +29,7 @@ from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value
 from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
+from lrp.ops.homogeneous import PAIRS
 from lrp.ops.moving import DROPOUTS
 from lrp.ops.op import Op
 from lrp.rules.linear import ArrivingRule
@@ -40,15 +45,33 @@ Handler = Callable[["Run", TorchCall], Outcome]
 _ONE_DATA = frozenset({"activation", "norm", "softmax", "dropout"})
 """Families whose handlers follow one data operand; with more, part of the data would be cut off in silence."""
 
+POINTWISE = frozenset(
+    {"where", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as"}
+    | {"positive", "requires_grad_", "cpu", "cuda"}
+)
+"""Operations that move elements about without moving them."""
+
 _MEETS_CONSTANT = frozenset({"max", "min", "maximum", "minimum"})
 
 
-def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor]) -> str:
-    """The family of a call, which can depend on how many of its operands carry data."""
+def family_of(
+    op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str:
+    """The family of a call, which can depend on which of its operands carry data."""
+    if op.family == "power":
+        return family_of_power(op.name, data, args, kwargs)
+    if op.family == "division":
+        return family_of_division(op.name, data, args, kwargs)
+    if op.name in PAIRS and len(data) == 1:
+        return "written out"
     if op.name in _MEETS_CONSTANT:
         return "activation" if len(operands) > 1 and len(data) == 1 else "select"
     if len(data) > 1:
         return "" if op.family in _ONE_DATA else {"matmul": "product"}.get(op.family, op.family)
+    if op.family == "logsumexp" and op.name != "logsumexp" and len(data) == 1:
+        return "activation"
+    if op.family == "homogeneous" and op.name in ("prod", "cumprod"):
+        return "product"
     return {"sum": "affine", "product": "affine", "matmul": "linear"}.get(op.family, op.family)
 
 
@@ -91,7 +114,14 @@ def _factors(run: Run, call: TorchCall) -> int:
 
 def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
     """Operations that move elements about, perhaps among constants."""
-    value = Value(factors=1 if call.constants else _factors(run, call), slot=slot_through(run, call))
+    value = Value(slot=slot_through(run, call))
+    if not call.constants:
+        known = [run.value(tensor) or Value() for tensor in call.data]
+        value.factors = _factors(run, call)
+        value.gate = all(each.gate for each in known)
+        value.denominator = all(each.denominator for each in known)
+    if call.op.name in POINTWISE:
+        value.point = step(run, call, affine=call.op.name != "where", shifts=call.op.name == "where")
     first = run.value(call.data[0]) or Value()
     if len(call.data) == 1 and first.logit is not None and call.written is None and not call.op.fills:
         logit = first.logit
@@ -104,6 +134,8 @@ def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
 def _handle_linear_in_data(run: Run, call: TorchCall) -> Outcome:
     """Sums, average pooling, mean: native, perhaps with a rule on the multiplier that arrives."""
     value = Value(factors=_factors(run, call))
+    if call.record.family == "sum":
+        value.point = step(run, call, affine=True)
     result = carry_out(run, call)
     if isinstance(call.record.rule, ArrivingRule):
         result = run.arriving(call.record, result, call.record.rule, in_place=call.written is not None)
@@ -114,13 +146,20 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     """One data tensor, shifted or scaled by constants."""
     before = run.value(call.data[0]) or Value()
     shifts = call.op.family == "sum"
+    # a bias added by hand is no part of an activation, a number is
+    moves = shifts and any(tensor.dim() and not call.is_data(tensor) for tensor in call.operands)
+    point = None if moves else step(run, call, affine=True, shifts=shifts)
     result = scaled(run, call, call.data[0]) if run.relevance_form and not shifts else carry_out(run, call, adds=shifts)
     slot = None if before.slot is None else run.tap_slot(call, before.slot).expand_as(result)
-    return Outcome(result, Value(factors=1 if shifts else before.factors, slot=slot))
+    if shifts:
+        return Outcome(result, Value(gate=before.gate and not moves, slot=slot, point=point))
+    value = Value(factors=before.factors, gate=before.gate, denominator=before.denominator, slot=slot, point=point)
+    return Outcome(result, value)
 
 
 def _handle_select(run: Run, call: TorchCall) -> Outcome:
-    return Outcome(carry_out(run, call))
+    point = step(run, call) if call.op.name in _MEETS_CONSTANT and len(call.data) == 2 else None
+    return Outcome(carry_out(run, call), Value(point=point))
 
 
 def _handle_dropout(run: Run, call: TorchCall) -> Outcome:
@@ -141,22 +180,9 @@ def refuse_active_dropout(call: TorchCall) -> None:
         )
 
 
-def _handle_division(run: Run, call: TorchCall) -> Outcome:
-    """A denominator of data counts as a constant; a constant over data is not covered."""
-    reversed_ = call.op.name in ("__rtruediv__", "__rdiv__")
-    numerator = call.get(1, "other") if reversed_ else call.get(0, "input")
-    denominator = call.get(0, "input") if reversed_ else call.get(1, "other")
-    before = run.value(numerator) if call.is_data(numerator) else None
-    if before is None or call.kwargs.get("rounding_mode"):
-        call.record.note = "a constant divided by data" if before is None else "rounded"
-        return uncovered(run, call)
-    by_data = call.is_data(denominator)
-    if by_data:
-        call.record.gradient = False
-        call = call.replace([(0 if reversed_ else 1, "other", denominator.detach())])
-    result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
-    slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
-    return Outcome(result, Value(factors=before.factors, slot=slot))
+def _handle_compare(run: Run, call: TorchCall) -> Outcome:
+    """A comparison carries no data, but tells a hand-written activation which of its branches it is on."""
+    return Outcome(call.run(), Value(point=step(run, call)))
 
 
 _CHECKED: dict[str, Callable[[TorchCall], None]] = {
@@ -172,7 +198,10 @@ _HANDLERS: dict[str, Handler] = {
     "sum": _handle_linear_in_data,
     "affine": _handle_affine,
     "product": handle_product,
-    "division": _handle_division,
+    "division": handle_division,
+    "homogeneous": handle_homogeneous,
+    "logsumexp": handle_logsumexp,
+    "compare": _handle_compare,
     "dropout": _handle_dropout,
     "activation": handle_activation,
     "written out": handle_written_out,

@@ -49,6 +49,9 @@ def before_write(run: Run, written: Tensor) -> None:
     for value in run.tracker.values():
         if value.foldable is not None and _shares(value.foldable.x, written):
             value.foldable.x = run.copied(value.foldable.x)
+        root = value.point and value.point.root
+        if root is not None and root.tensor is not None and _shares(root.tensor, written):
+            root.tensor = run.copied(root.tensor)
         if value.logit is not None and _shares(value.logit, written):
             value.logit = run.copied(value.logit)
 

@@ -18,7 +18,8 @@ from lrp.engine.reference import Referenced
 from lrp.engine.values import Readers, Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
-from lrp.rules.pointwise import PointwiseRule, Uniform
+from lrp.rules.pointwise import PointwiseRule
+from lrp.rules.product import Uniform
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run

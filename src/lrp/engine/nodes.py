@@ -19,7 +19,8 @@ from torch.autograd.function import FunctionCtx
 from lrp.engine.values import Readers
 from lrp.rules.base import Kept
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
-from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
+from lrp.rules.pointwise import Activation, PointwiseRule
+from lrp.rules.softmax import SoftmaxRule
 
 __all__ = [
     "Arriving",
@@ -30,6 +31,7 @@ __all__ = [
     "InputNode",
     "LinearNode",
     "Pointwise",
+    "Replayed",
     "Scale",
     "SoftmaxNode",
     "Stopped",
@@ -232,6 +234,31 @@ class Pointwise(Node):
         return passed.sum_to_size(x.shape), None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
+class Replayed(Pointwise):
+    """Runs the last of several elementwise calls natively; `x` is what the first of them read, and as a whole they are
+    an activation of it. `written` is what the last one writes into, if anything; nothing flows back to it.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]  # its last operand is another
+        ctx: Any,
+        x: Tensor,
+        compute: Callable[[], Tensor],
+        rule: PointwiseRule,
+        activation: Activation | None,
+        written: Tensor | None,
+        relevance_form: bool,
+        *slots: Tensor | None,
+    ) -> Tensor:
+        ctx.rule, ctx.activation, ctx.relevance_form = rule, activation, relevance_form
+        z = compute()
+        if written is not None:
+            ctx.mark_dirty(written)
+            z = written
+        ctx.save_for_backward(x, z if rule.needs_output else x)
+        return z
+
+
 class LinearNode(Node):
     """Runs a linear operation natively and applies a `LinearRule` to it."""
 
@@ -295,11 +322,11 @@ class InputNode(Node):
 
 
 class SoftmaxNode(Node):
-    """Runs a softmax or log-softmax natively; its rule is the native gradient, and tells what it does not hand on."""
+    """Runs a softmax or log-softmax natively and applies a `SoftmaxRule` to it."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: Taylor, dim: int, log: bool, slot: Tensor | None
+        ctx: Any, x: Tensor, compute: Callable[[], Tensor], rule: SoftmaxRule, dim: int, log: bool, slot: Tensor | None
     ) -> Tensor:
         ctx.rule, ctx.dim, ctx.log = rule, dim, log
         z = compute()

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from lrp.engine.islands import has_finite_offset, known_point, replayed, step
 from lrp.engine.nodes import Pointwise, SoftmaxNode
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.power import exponent_of
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
-from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED
-from lrp.rules.pointwise import PointwiseRule
+from lrp.ops import powers
+from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED, SIGMOIDS
+from lrp.ops.gates import numeric_gate
+from lrp.rules.pointwise import Pass, PointwiseRule
+from lrp.rules.softmax import Constant, SoftmaxRule
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -22,56 +28,56 @@ if TYPE_CHECKING:
 __all__ = ["handle_activation", "handle_softmax"]
 
 _ALIASES = {"max": "maximum", "min": "minimum"}
+_EITHER = frozenset({"power", "division", "logsumexp"})
+"""Families in which the data is either operand."""
 
 
 @dataclass(frozen=True)
 class ActivationCall:
     """One call of an activation: the torch function with its other arguments bound, and its gate."""
 
-    function: Callable[..., Tensor]
-    gate_function: Callable[..., Tensor] | None
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    function: Callable[[Tensor], Tensor]
+    gate_function: Callable[[Tensor], Tensor] | None
 
     def gate(self, x: Tensor) -> Tensor:
-        if self.gate_function is not None:
-            return self.gate_function(x, *self.args, **self.kwargs)
-        with torch.enable_grad():
-            point = x.detach().requires_grad_()
-            z = self.function(point.clone(), *self.args, **self.kwargs)
-            (derivative,) = torch.autograd.grad(z.sum(), point)
-        quotient = (z.detach() - self.offset(x)) / torch.where(x == 0, torch.ones_like(x), x)
-        return torch.where(x == 0, derivative, quotient)
+        return numeric_gate(self.function, x) if self.gate_function is None else self.gate_function(x)
 
     def offset(self, x: Tensor) -> Tensor:
-        return self.function(torch.zeros_like(x), *self.args, **self.kwargs)
+        return self.function(torch.zeros_like(x))
 
 
 def handle_activation(run: Run, call: TorchCall) -> Outcome:
     """An elementwise function of one data tensor."""
-    record, rule, name = call.record, call.record.rule, _ALIASES.get(call.op.name, call.op.name)
+    record, name = call.record, _ALIASES.get(call.op.name, call.op.name)
     x = call.data[0]
-    if name not in ("maximum", "minimum") and x is not call.get(0, "input"):
+    if x is not call.get(0, "input") and name not in ("maximum", "minimum") and call.op.family not in _EITHER:
         return uncovered(run, call)
     if name == "rrelu" and call.get(3, "training", False):
         raise TrainingModeError(
             "rrelu draws its slopes at random", where=record.name, seen="training=True", cure="model.eval()"
         )
+    divides = _divides(call)
+    above = known_point(run, x)
+    if above is not None and above.shifted:
+        outcome = replayed(run, call, divides=divides)
+        if outcome is not None:
+            return outcome
     in_place = call.written is not None
     logit = (run.copied(x) if in_place else x) if name == "sigmoid" else None
-    value = Value(nonnegative=name in NONNEGATIVE, logit=logit, logit_of=name if logit is not None else "")
+    value = Value(nonnegative=name in NONNEGATIVE, gate=name in SIGMOIDS, denominator=divides)
+    value.logit, value.logit_of = logit, name if logit is not None else ""
+    value.point = step(run, call, shifts=name in SHIFTED or name not in GATES.keys() | HOMOGENEOUS)
     data = run.tap(record, x, in_place)
     if (
         name in HOMOGENEOUS and not (in_place and name in GATES) and not run.relevance_form
     ):  # torch refuses a negative slope in place
         return Outcome(call.run(lambda tensor: data if tensor is x else as_constant(tensor)), value)
+    rule = record.rule
     assert isinstance(rule, PointwiseRule)
     record.gradient = False
-    others = [as_constant(a) if isinstance(a, Tensor) else a for a in call.args if a is not x]
-    kwargs = {k: as_constant(a) if isinstance(a, Tensor) else a for k, a in call.kwargs.items() if a is not x}
-    if name in ("maximum", "minimum"):  # of two operands in either order, by position or by keyword
-        others, kwargs = [*others, *kwargs.values()], {}
-    activation = ActivationCall(call.function, GATES.get(name), tuple(others), kwargs)
+    activation = ActivationCall(_phi(call, x), _gate(call, name, x))
+    if name not in GATES and not isinstance(rule, Pass):
+        record.has_value_at_zero = has_finite_offset(activation.function, x)
     slots = run.slots(record, rule.kinds, x) if name in SHIFTED or name not in GATES else (None,) * len(rule.kinds)
 
     def compute() -> Tensor:
@@ -80,9 +86,52 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     return Outcome(Pointwise.apply(data, compute, rule, activation, in_place, run.relevance_form, *slots), value)
 
 
+def _divides(call: TorchCall) -> bool:
+    """Whether what its result multiplies is divided by data."""
+    if call.op.family == "power":
+        exponent = exponent_of(call.op.name, call.args, call.kwargs)
+        return isinstance(exponent, (int, float)) and exponent < 0
+    return call.op.family == "division" or call.op.name in ("rsqrt", "reciprocal")
+
+
+def _phi(call: TorchCall, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """The function of `x` alone; it holds neither `x` nor the call."""
+    function = call.function
+    args = [None if a is x else as_constant(a) if isinstance(a, Tensor) else a for a in call.args]
+    kwargs = {k: as_constant(a) if isinstance(a, Tensor) else a for k, a in call.kwargs.items() if a is not x}
+    position = next((i for i, a in enumerate(call.args) if a is x), None)
+    keyword = next((k for k, a in call.kwargs.items() if a is x), "")
+
+    def phi(point: Tensor) -> Tensor:
+        if position is None:
+            result: Tensor = function(*args, **{keyword: point}, **kwargs)
+        else:
+            result = function(*args[:position], point, *args[position + 1 :], **kwargs)
+        return result
+
+    return phi
+
+
+def _gate(call: TorchCall, name: str, x: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """The gate written analytically, or None."""
+    if call.op.family == "power":
+        exponent = exponent_of(name, call.args, call.kwargs)
+        return partial(powers.power, exponent=exponent) if isinstance(exponent, (int, float)) else None
+    if name not in GATES:
+        return None
+    args = [as_constant(a) if isinstance(a, Tensor) else a for a in call.args if a is not x]
+    kwargs = {k: as_constant(a) if isinstance(a, Tensor) else a for k, a in call.kwargs.items() if a is not x}
+    if name in ("maximum", "minimum"):  # of two operands in either order, by position or by keyword
+        args, kwargs = [*args, *kwargs.values()], {}
+    return lambda point: GATES[name](point, *args, **kwargs)
+
+
 def handle_softmax(run: Run, call: TorchCall) -> Outcome:
     """Softmax, log-softmax and softmin."""
     x, name, record = call.data[0], call.op.name, call.record
+    if name == "log_softmax" and isinstance(record.rule, Constant):
+        record.note = "log_softmax is no weight that could count as a constant: rules.Taylor()"
+        return uncovered(run, call)
     dtype = call.kwargs.get("dtype")
     if dtype is not None and dtype != x.dtype:
         x = run.call(torch.Tensor.to, (x, dtype), {})
@@ -96,5 +145,7 @@ def handle_softmax(run: Run, call: TorchCall) -> Outcome:
     dim = call.get(1, "dim")
     if dim is None:
         dim = 0 if x.dim() in (0, 1, 3) else 1
-    z = SoftmaxNode.apply(data, compute, record.rule, dim, name == "log_softmax", *run.slots(record, ("softmax",), x))
-    return Outcome(z, Value(nonnegative=name != "log_softmax", logit=x, logit_of=name))
+    assert isinstance(record.rule, SoftmaxRule)
+    log, slots = name == "log_softmax", run.slots(record, record.rule.kinds, x)
+    z = SoftmaxNode.apply(data, compute, record.rule, dim, log, *slots)
+    return Outcome(z, Value(nonnegative=not log, gate=not log, logit=x, logit_of=name))

@@ -341,7 +341,7 @@ class Run(TorchFunctionMode):
             if not data or cut:
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
-            record = self._record(op, func, data, tensors)
+            record = self._record(op, func, args, kwargs, data, tensors)
             try:
                 return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
             finally:
@@ -374,9 +374,9 @@ class Run(TorchFunctionMode):
         self.intervals.add(start, call)
         return passed
 
-    def _record(self, op: Op, func: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
+    def _record(self, op: Op, func: Any, args: Any, kwargs: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
         """A new record of an op call, with its rule."""
-        path, family = self.modules.path, handlers.family_of(op, data, operands)
+        path, family = self.modules.path, handlers.family_of(op, data, operands, args, kwargs)
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
         values = [self.value(tensor) for tensor in data]
@@ -388,12 +388,16 @@ class Run(TorchFunctionMode):
         call.last = self.composite.last is not None and call.name in self.composite.last
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
-        else:
+        self.choose(call)
+        self.calls.append(call)
+        return call
+
+    def choose(self, call: OpCall) -> None:
+        """Choose the rule of a call; anew, where its family turned out to be another."""
+        if call.entry != "(registered)":
             call.rule, number = self._choosing.choose(call)
             call.entry = self._choosing.label(number)
             self.matched.add(number)
-        self.calls.append(call)
-        return call
 
     def _on_the_graph(self, call: TorchCall) -> Any:
         record, written = call.record, call.written
@@ -409,7 +413,7 @@ class Run(TorchFunctionMode):
             if output is not written and call.is_data(output):
                 continue
             if not output.requires_grad:
-                self.tracker.put(output, Detached(record.path, record.operation))
+                self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
             facts = Value() if value is None else value.at(index)
             facts.linear_above = facts.linear_above or above

@@ -12,6 +12,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from lrp.engine.calls import Foldable
+    from lrp.engine.islands import Point
 
 __all__ = ["Detached", "Held", "Readers", "Shelf", "Tracker", "Value"]
 
@@ -42,6 +43,9 @@ class Value:
         linear_above: a linear or convolution call lies between a source and this tensor.
         nonnegative: `x >= 0` holds by the structure of the model.
         factors: how many data factors its pure product has.
+        gate: it came out of a sigmoid or softmax, perhaps as `1 - gate`, scaled, moved or cut.
+        denominator: it came out of `rsqrt`, `1 / x` or a negative power; what it multiplies is divided by data.
+        point: what it is in a pointwise island; the island's first tensor has a `root` in its place.
         foldable: the linear call that made it, for a batch norm that may follow.
         logit: what went into the final sigmoid or softmax, where it came out of one.
         logit_of: name of that function.
@@ -55,6 +59,10 @@ class Value:
     linear_above: bool = False
     nonnegative: bool = False
     factors: int = 1
+    gate: bool = False
+    denominator: bool = False
+    point: Point | None = None
+    root: weakref.ref[Point] | None = None
     foldable: Foldable | None = None
     logit: Any = None
     logit_of: str = ""
@@ -65,15 +73,21 @@ class Value:
     def at(self, index: int) -> Value:
         """The facts about one output of a call that has several."""
         names = [name for name in ("slot", "logit", "reference") if isinstance(getattr(self, name), (tuple, list))]
-        return replace(self, **{name: getattr(self, name)[index] for name in names}) if names else self
+        if not names:
+            return replace(self) if index else self
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
 
 @dataclass(slots=True)
 class Detached:
-    """A tensor computed from a source that has lost its way back, by `how` in the module `path`."""
+    """A tensor computed from a source that has lost its way back, by `how` in the module `path`.
+
+    Comparisons in a pointwise island have a `point` still.
+    """
 
     path: str
     how: str
+    point: Point | None = None
 
 
 class Tracker:

@@ -13,21 +13,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["GATES", "HOMOGENEOUS", "NONNEGATIVE", "RECTIFIERS", "SHIFTED"]
+__all__ = ["ALIASES", "GATES", "HOMOGENEOUS", "NONNEGATIVE", "NUMERIC", "RECTIFIERS", "SHIFTED", "SIGMOIDS"]
 
-HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "rrelu"})
+HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "rrelu", "abs"})
 """Activations with `phi(c x) = c phi(x)` for `c > 0`: their gradient is their gate, so nothing is done for them."""
 
 SHIFTED = frozenset(
     {"sigmoid", "logsigmoid", "softplus", "hardsigmoid", "hardtanh", "clamp", "clamp_min", "clamp_max", "maximum"}
-    | {"minimum", "threshold", "exp", "cos"}
+    | {"minimum", "threshold", "exp", "exp2", "cos", "cosh", "acos", "erfc", "ndtr"}
 )
 """Activations for which `phi(0)` can differ from 0."""
 
 RECTIFIERS = frozenset({"relu", "relu6"})
 """Activations that are 0 wherever their input is negative."""
 
-NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp"})
+SIGMOIDS = frozenset({"sigmoid", "hardsigmoid"})
+"""Activations that gate what they are multiplied with."""
+
+NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp", "exp2", "abs", "sqrt"})
 """Activations that are never negative."""
 
 
@@ -194,12 +197,62 @@ def erf(input: Tensor) -> Tensor:
     return _over(torch.erf(input), input, 2 / math.sqrt(math.pi))
 
 
+def erfc(input: Tensor) -> Tensor:
+    return -erf(input)
+
+
+def ndtr(input: Tensor) -> Tensor:
+    return 0.5 * _over(torch.erf(input / math.sqrt(2)), input, math.sqrt(2 / math.pi))
+
+
+def exp2(input: Tensor) -> Tensor:
+    return _over(torch.expm1(input * math.log(2)), input, math.log(2))
+
+
+def cosh(input: Tensor) -> Tensor:
+    # cosh x - 1 = 2 sinh^2(x / 2)
+    return _over(2 * torch.sinh(input / 2) ** 2, input, 0.0)
+
+
+def acos(input: Tensor) -> Tensor:
+    return -_over(torch.asin(input), input, 1.0)
+
+
+def sqrt(input: Tensor) -> Tensor:
+    # the slope at 0 is infinite, but there is nothing to hand on
+    return input.rsqrt().masked_fill(input == 0, 0.0)
+
+
+def _quotient(function: Callable[[Tensor], Tensor], limit: float) -> Callable[[Tensor], Tensor]:
+    """The gate of a function that torch computes to full precision next to 0, where it is 0."""
+    return lambda input: _over(function(input), input, limit)
+
+
 GATES: dict[str, Callable[..., Tensor]] = {
     gate.__name__: gate
     for gate in (
         *(elu, celu, selu, sigmoid, logsigmoid, tanh, tanhshrink, softsign, silu, gelu, mish, softplus, hardsigmoid),
         *(hardswish, hardtanh, relu6, clamp, clamp_min, clamp_max, maximum, minimum, hardshrink, softshrink),
-        *(leaky_relu, rrelu, threshold, exp, expm1, log1p, sin, cos, atan, erf),
+        *(leaky_relu, rrelu, threshold, exp, expm1, log1p, sin, cos, atan, erf, erfc, ndtr, exp2, cosh, acos, sqrt),
     )
 }
+GATES |= {
+    name: _quotient(getattr(torch, name), limit)
+    for name, limit in {
+        **dict.fromkeys(("sinh", "tan", "asin", "asinh", "atanh"), 1.0),
+        "erfinv": math.sqrt(math.pi) / 2,
+    }.items()
+}
 """Torch function name -> its gate."""
+
+ALIASES = {
+    **{"expit": "sigmoid", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh"},
+    **{"arctanh": "atanh", "arccosh": "acosh", "absolute": "abs", "gammaln": "lgamma", "psi": "digamma"},
+}
+"""Other names of activations."""
+
+NUMERIC = frozenset(
+    {"log", "log2", "log10", "rsqrt", "reciprocal", "acosh", "lgamma", "digamma", "logit", "sinc", "nan_to_num"}
+    | {"i0", "i0e", "i1", "i1e", "log_ndtr", "entr", "erfcx", "ndtri"}
+)
+"""Activations whose gate is computed from the function itself; many have none, as they are not finite at 0."""

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from lrp.errors import CompositeError
-from lrp.ops import arithmetic, moving
-from lrp.ops.activations import GATES, HOMOGENEOUS
+from lrp.ops import arithmetic, homogeneous, moving
+from lrp.ops.activations import ALIASES, GATES, HOMOGENEOUS, NUMERIC
 from lrp.ops.decompositions import DECOMPOSITIONS
+from lrp.ops.homogeneous import PAIRS
 from lrp.ops.op import Op
 from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
@@ -25,7 +26,14 @@ from lrp.rules.pointwise import Gate
 __all__ = ["is_registered_node", "lookup", "register", "same"]
 
 
-_INCREMENTS = {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__idiv__": "div"}
+_INCREMENTS = {
+    "__iadd__": "add",
+    "__isub__": "sub",
+    "__imul__": "mul",
+    "__ipow__": "pow",
+    "__itruediv__": "div",
+    "__idiv__": "div",
+}
 
 _SPELLINGS = (
     *(("add", "__add__", "__radd__"), ("sub", "subtract", "__sub__"), ("rsub", "__rsub__")),
@@ -39,11 +47,12 @@ _USUAL = {name: spellings[0] for spellings in _SPELLINGS for name in spellings}
 def _lines() -> Iterator[Op]:
     yield from moving.lines()
     yield from arithmetic.lines()
-    for name in sorted(HOMOGENEOUS | GATES.keys()):
+    yield from homogeneous.lines()
+    for name in sorted(HOMOGENEOUS | GATES.keys() | NUMERIC):
         yield Op(name, "activation")
     for name in ("softmax", "log_softmax", "softmin"):
         yield Op(name, "softmax")
-    for name in DECOMPOSITIONS:
+    for name in sorted(DECOMPOSITIONS.keys() - PAIRS):
         yield Op(name, "written out")
 
 
@@ -51,7 +60,7 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     """The functions that torch keeps under this name, in-place twins included."""
     attribute, _, getter = name.partition(".")
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
-    for place in (torch, torch.Tensor, F, torch._C._nn):
+    for place in (torch, torch.Tensor, F, torch._C._nn, torch.linalg, torch.special):
         if getter:
             if place is torch.Tensor:
                 found: Any = getattr(place, attribute)
@@ -68,6 +77,9 @@ def _build() -> dict[Any, Op]:
     for op in _lines():
         for function in _find(op.name):
             table.setdefault(function, op)
+    for alias, name in ALIASES.items():
+        for function in _find(alias):
+            table.setdefault(function, Op(name, "activation"))
     for mark, plain in _INCREMENTS.items():
         marked = getattr(torch.Tensor, mark, None)
         if marked is not None:

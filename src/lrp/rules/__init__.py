@@ -8,12 +8,15 @@ from lrp.rules.base import Rule
 from lrp.rules.first_layer import Box, Flat, WSquare
 from lrp.rules.linear import Epsilon, Zero
 from lrp.rules.passing import PassDetached, Stop
-from lrp.rules.pointwise import Gate, Pass, Taylor, Uniform
+from lrp.rules.pointwise import Gate, Pass
+from lrp.rules.product import SignalTakesAll, Uniform
 from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
+from lrp.rules.softmax import Constant, Taylor
 
 __all__ = [
     "AlphaBeta",
     "Box",
+    "Constant",
     "Epsilon",
     "Flat",
     "Gamma",
@@ -21,6 +24,7 @@ __all__ = [
     "Pass",
     "PassDetached",
     "Rule",
+    "SignalTakesAll",
     "Stop",
     "Taylor",
     "Uniform",

@@ -1,4 +1,4 @@
-"""Rules for activations, products and softmax.
+"""Rules for activations.
 
 Beside the formulas: `x` input, `z` output, `m` the multiplier that arrives at `z`, `phi` the activation.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lrp.rules.base import Kept, Rule
 
-__all__ = ["Activation", "Gate", "Pass", "PointwiseRule", "Taylor", "Uniform"]
+__all__ = ["Activation", "Gate", "Pass", "PointwiseRule"]
 
 
 class Activation(Protocol):
@@ -101,47 +101,3 @@ class Pass(PointwiseRule):
 
     def hand_on(self, activation: Activation | None, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
         return relevance_out, {"shift": lambda: torch.zeros_like(relevance_out)}
-
-
-@dataclass(frozen=True)
-class Uniform(Rule):
-    """A product of n data factors gives each factor 1/n of its relevance, so `a * b` gives half to each.
-
-    In multipliers `m_a = m b / n`. Chains count factors, so that `(a * b) * c` and `a * (b * c)` give one map.
-
-    Source: Achtibat et al. 2024 (AttnLRP), equation 13 and appendix A.3.
-
-    >>> print(Uniform())
-    Uniform()
-    """
-
-    families: ClassVar[frozenset[str]] = frozenset({"product"})
-
-
-@dataclass(frozen=True)
-class Taylor(Rule):
-    """Softmax by its first-order Taylor expansion: `R_x = x (R_z - s sum R_z)`, the native vector-Jacobian product.
-
-    In multipliers `m_x = s (m - sum s m)`. It does not conserve by design: `sum R_z - sum R_x` stays as *softmax*. For
-    log-softmax `z = x - logsumexp(x)`: `m_x = m - p sum m`, and the entropy of `p` times `-sum m` stays.
-
-    Source: Achtibat et al. 2024 (AttnLRP), proposition 3.1.
-
-    >>> print(Taylor())
-    Taylor()
-    """
-
-    families: ClassVar[frozenset[str]] = frozenset({"softmax"})
-    kinds: ClassVar[tuple[str, ...]] = ("softmax",)
-
-    def softmax(self, x: Tensor, z: Tensor, m: Tensor, dim: int, log: bool) -> tuple[Tensor, Kept]:
-        """The multiplier of `x`, and what the op call keeps."""
-        x = x.to(z.dtype)
-        m_x = m - z.exp() * m.sum(dim, keepdim=True) if log else z * (m - (z * m).sum(dim, keepdim=True))
-        # a masked entry, x = -inf, has the multiplier 0 and carries nothing
-        return m_x, {"softmax": lambda: _relevance(z, m) - _relevance(x, m_x)}
-
-
-def _relevance(t: Tensor, m: Tensor) -> Tensor:
-    """`t m`, and 0 where the multiplier is 0, whatever the value."""
-    return torch.where(m == 0, torch.zeros_like(m), t * m)

@@ -1,0 +1,59 @@
+"""Division: a denominator of data counts as a constant; a constant over data is an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lrp.engine.islands import known_point, replayed, step
+from lrp.engine.native import carry_out
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.relevance_form import scaled
+from lrp.engine.values import Value
+
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["family_of_division", "handle_division"]
+
+_REVERSED = frozenset({"__rtruediv__", "__rdiv__"})
+
+
+def family_of_division(name: str, data: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Data over anything is a division, a constant over data an activation."""
+    if kwargs.get("rounding_mode"):
+        return ""
+    numerator = _argument(args, kwargs, name in _REVERSED)
+    return "division" if any(numerator is tensor for tensor in data) else "activation"
+
+
+def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], second: bool) -> Any:
+    position, name = (1, "other") if second else (0, "input")
+    return args[position] if len(args) > position else kwargs.get(name)
+
+
+def handle_division(run: Run, call: TorchCall) -> Outcome:
+    """Data divided by a constant, or by data that counts as one."""
+    reversed_ = call.op.name in _REVERSED
+    numerator = _argument(call.args, call.kwargs, reversed_)
+    denominator = _argument(call.args, call.kwargs, not reversed_)
+    before, by_data = run.value(numerator) or Value(), call.is_data(denominator)
+    if by_data and numerator is denominator:
+        call.record.note = "data divided by itself"
+        return uncovered(run, call)
+    above = known_point(run, numerator)
+    if by_data and above is not None and above.shifted and not above.affine:
+        outcome = replayed(run, call)
+        if outcome is not None:
+            return outcome
+    point = step(run, call, affine=not by_data)
+    if by_data:
+        call.record.gradient = False
+        call = call.replace([(0 if reversed_ else 1, "other", denominator.detach())])
+    result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
+    slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
+    value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
+    value.gate = before.gate and not by_data
+    return Outcome(result, value)
