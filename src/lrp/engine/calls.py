@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ class Foldable:
         call: the call's record.
         x: its data operand, as it was.
         op: the linear operation.
-        axis: the axis of the weight that becomes the channel axis of the output.
+        scaled: the weight with each output channel scaled.
         plain: its output with nothing but the native graph behind it, for rules on the arriving multiplier.
         outputs: the outputs of batch norms that it was folded into.
     """
@@ -110,7 +111,7 @@ class Foldable:
     call: OpCall
     x: Tensor
     op: LinearOp
-    axis: int
+    scaled: Callable[[Tensor, Tensor], Tensor]
     plain: Tensor | None = None
     outputs: list[Probe] = field(default_factory=list)
 

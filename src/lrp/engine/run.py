@@ -310,7 +310,7 @@ class Run(TorchFunctionMode):
             if not data or cut:
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
-            record = self._record(op, func, data, tensors)
+            record = self._record(op, func, data, handlers.family_of(op, data, tensors, args, kwargs))
             try:
                 return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
             finally:
@@ -343,9 +343,9 @@ class Run(TorchFunctionMode):
         self.intervals.add(start, call)
         return passed
 
-    def _record(self, op: Op, func: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
+    def _record(self, op: Op, func: Any, data: list[Tensor], family: str) -> OpCall:
         """A new record of an op call, with its rule."""
-        path, family = self.modules.path, handlers.family_of(op, data, operands)
+        path = self.modules.path
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
         values = [self.value(tensor) for tensor in data]

@@ -6,12 +6,14 @@ They run under the function mode, so every smaller call gets its own rule; the v
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["DECOMPOSITIONS"]
+__all__ = ["ADDITIONS", "DECOMPOSITIONS"]
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -19,5 +21,73 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return signal * torch.sigmoid(gate)
 
 
-DECOMPOSITIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in (glu,)}
+def multi_dot(*matrices: Any) -> Tensor:
+    """From left to right, in the place of the order that is cheapest."""
+    factors = matrices[0] if len(matrices) == 1 else matrices
+    return reduce(torch.matmul, factors)
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    if n == 0:
+        return torch.eye(input.shape[-1], dtype=input.dtype, device=input.device).expand(input.shape)
+    return reduce(torch.matmul, [input if n > 0 else torch.linalg.inv(input)] * abs(n))
+
+
+DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
+    **{function.__name__: function for function in (glu, matrix_power)},
+    "linalg_matrix_power": matrix_power,
+    **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), multi_dot),
+}
 """Torch function name -> the same written out."""
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.linear(input, weight) + bias
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.bilinear(input1, input2, weight) + bias
+
+
+def _convolution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def written_out(input: Tensor, weight: Tensor, bias: Tensor, *rest: Any, **options: Any) -> Tensor:
+        return function(input, weight, None, *rest, **options) + bias.view(-1, *[1] * (weight.dim() - 2))
+
+    return written_out
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    return torch.conv_tbc(input, weight, torch.zeros_like(bias), pad) + bias
+
+
+def _added(product: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """`beta * input + alpha * (a @ b)`; with a beta of 0 the input does not matter, even where it is NaN."""
+
+    def written_out(input: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        scaled = product(a, b) if alpha == 1 else product(a, b) * alpha
+        return torch.add(scaled, input, alpha=beta) if beta != 0 else scaled
+
+    return written_out
+
+
+_PRODUCT_OF: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "addmm": torch.mm,
+    "addmv": torch.mv,
+    "addr": torch.outer,
+    "addbmm": lambda a, b: torch.bmm(a, b).sum(0),
+    "baddbmm": torch.bmm,
+}
+
+ADDITIONS: dict[str, Callable[..., Any]] = {
+    **{function.__name__: function for function in (linear, bilinear, conv_tbc)},
+    **{name: _added(product) for name, product in _PRODUCT_OF.items()},
+    **{
+        function.__name__: _convolution(function)
+        for function in (
+            *(torch.conv1d, torch.conv2d, torch.conv3d),
+            *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+            *(torch.convolution, torch._convolution),
+        )
+    },
+}
+"""Torch function name -> a linear operation and what is added to it, apart: used where the added operand is data."""

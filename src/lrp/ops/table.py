@@ -43,7 +43,7 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     """The functions that torch keeps under this name, in-place twins included."""
     attribute, _, getter = name.partition(".")
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
-    for place in (torch, torch.Tensor, F, torch._C._nn):
+    for place in (torch, torch.Tensor, F, torch._C._nn, torch._C._linalg):  # type: ignore[attr-defined]
         if getter:
             if place is torch.Tensor:
                 found: Any = getattr(place, attribute)
