@@ -86,7 +86,7 @@ def finish(
     layers = _layers(forward, "out", found)
     layer_inputs = {path: r for path, r in _layers(forward, "in", found).items() if path in layers}
     result = Relevance(
-        input=forward.inputs.with_relevance(measured.sources),
+        input=forward.inputs.with_relevance(run.sources, measured.sources),
         output=map_tensors(lambda t: t.detach(), forward.output),
         explained=explained.detach(),
         target=forward.target,
@@ -181,6 +181,8 @@ def _refuse_cut_off(forward: Forward) -> None:
     run, explained = forward.run, forward.explained
     if explained.requires_grad and run.value(explained) is not None:
         return
+    if not run.sources:
+        raise forward.inputs.no_source()
     lost = run.detached_from([explained, forward.output])
     escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
     raise DetachedError(

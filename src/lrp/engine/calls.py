@@ -28,12 +28,14 @@ class Probe:
             relevance form).
         slot: where input rules deliver relevance beside it.
         also: the outputs of batch norms that the call which made this value was folded into.
+        positions: for what integers of the inputs looked up, their positions (see `engine.ids`), to be broadcast.
     """
 
     edge: GradientEdge
     held: Held | None
     slot: GradientEdge | None = None
     also: list[Probe] = field(default_factory=list)
+    positions: Tensor | None = None
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.ids import Ids, on_a_copy
 from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
@@ -83,7 +84,7 @@ class Run(TorchFunctionMode):
         self.intervals = Intervals()
         self.strangers: set[Any] = set()
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
-        self.tracker, self.shelf = Tracker(), Shelf()
+        self.tracker, self.shelf, self.ids = Tracker(), Shelf(), Ids()
         self._uses: Counter[tuple[str, str]] = Counter()
         self._passes_detached = any(isinstance(rule, PassDetached) for _, rule in composite.entries)
         self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
@@ -128,14 +129,20 @@ class Run(TorchFunctionMode):
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
-    def source(self, tensor: Tensor) -> Tensor:
-        """A copy of the tensor that carries data; relevance is measured at it."""
+    def source(self, tensor: Tensor, positions: Tensor | None = None) -> Tensor:
+        """A copy of the tensor that carries data; relevance is measured at it.
+
+        Args:
+            tensor: an input, or what integers of an input looked up.
+            positions: theirs (see `engine.ids`).
+        """
         start = sequence_number()
         with torch._C.DisableTorchFunction(), torch.enable_grad():
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
-            probe = Probe(edge_of(leaf), None if self.relevance_form else self.shelf.hold(leaf))
+            held = None if self.relevance_form else self.shelf.hold(leaf)
+            probe = Probe(edge_of(leaf), held, positions=positions)
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
@@ -195,6 +202,7 @@ class Run(TorchFunctionMode):
         value = self.value(tensor)
         if value is not None:
             self.tracker.put(copy, replace(value, foldable=None))
+        self.ids.note_copy(tensor, copy)
         return copy
 
     def measure(self, tensor: Tensor, *, inside: bool = False) -> Probe:
@@ -303,11 +311,12 @@ class Run(TorchFunctionMode):
                 args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
+            args, kwargs = on_a_copy(func, args, kwargs, data)
             cut = func in _CUTS or not torch.is_grad_enabled()
             passed = self._past_a_cut(func, args, kwargs, data) if data and cut and self._passes_detached else None
             if passed is not None:
                 return passed
-            if not data or cut:
+            if cut or not (data or self.ids.come_from_inputs(func, args, kwargs)):
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
             record = self._record(op, func, data, handlers.family_of(op, data, tensors, args, kwargs))
@@ -420,6 +429,11 @@ class Run(TorchFunctionMode):
                 outputs += [written] if written._base is None else [written, written._base]
             for output in outputs:
                 self.tracker.put(output, lost)
+        elif self.ids.count:
+            positions = self.ids.looked_up(func, args, kwargs, result)
+            if positions is not None:
+                return self.source(result, positions)
+            return self.ids.follow(func, args, kwargs, result, written)
         return result
 
     # --- what came of it ----------------------------------------------------------------------------------------------

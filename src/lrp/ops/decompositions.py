@@ -21,6 +21,42 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return signal * torch.sigmoid(gate)
 
 
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """A lookup, and sums, means or maxima over the members of each bag; a bag of one dimension less is padded first."""
+    inside = torch.ones_like(input, dtype=torch.bool)
+    if input.dim() == 1 and offsets is not None:
+        starts = offsets[:-1] if include_last_offset else offsets
+        ends = offsets[1:] if include_last_offset else torch.cat([offsets[1:], offsets.new_tensor([len(input)])])
+        steps = torch.arange(max(1, int((ends - starts).max())), device=input.device)
+        inside = steps < (ends - starts)[:, None]
+        index = (starts[:, None] + steps).clamp(max=len(input) - 1)
+        input = input[index]
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights[index]
+    if padding_idx is not None:
+        inside = inside & (input != padding_idx % len(weight))
+    vectors = F.embedding(input, weight, max_norm=max_norm, norm_type=norm_type)
+    if per_sample_weights is not None:
+        vectors = vectors * per_sample_weights[..., None]
+    members = inside.sum(1)[:, None]
+    if mode == "max":
+        found = vectors.masked_fill(~inside[..., None], -torch.inf).max(1).values
+        return found.masked_fill(members == 0, 0)
+    total = vectors.masked_fill(~inside[..., None], 0).sum(1)
+    return total / members.clamp(min=1) if mode == "mean" else total
+
+
 def multi_dot(*matrices: Any) -> Tensor:
     """From left to right, in the place of the order that is cheapest."""
     factors = matrices[0] if len(matrices) == 1 else matrices
@@ -34,7 +70,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
 
 
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
-    **{function.__name__: function for function in (glu, matrix_power)},
+    **{function.__name__: function for function in (glu, embedding_bag, matrix_power)},
     "linalg_matrix_power": matrix_power,
     **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), multi_dot),
 }
