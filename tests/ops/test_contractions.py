@@ -78,6 +78,25 @@ def test_each_of_n_factors_gets_the_same_share(name: str, level: Any) -> None:
     assert_bit_equal(ours.output, z)
 
 
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda a, b: torch.einsum("bi,bj,ij->bi", a, b, BILINEAR[0]),
+        lambda a, b: F.bilinear(a, b, BILINEAR[:4]),
+        lambda a, b: torch.cat([torch.linalg.cross(a[:, :3], b[:, 1:]), a[:, :1]], 1),
+    ],
+    ids=["einsum", "bilinear", "cross"],
+)
+def test_a_product_with_signs_of_its_own_is_not_taken_for_nonnegative(product: Callable[..., Tensor]) -> None:
+    h = product(A.relu(), A.flip(0).relu())
+    assert h.min() < 0
+    entries = [(on.linear, rules.ZPlus(0.1))]
+    m = multiplier_for(F.linear(h, B.T))
+    ours = drive(lambda x: F.linear(product(x.relu(), x.flip(0).relu()), B.T), A, m, entries)
+    truth = drive(lambda h: F.linear(h, B.T), h, m, entries)
+    assert float(ours.input.sum()) == pytest.approx(float(truth.input.sum()), rel=1e-12)
+
+
 TWO, THREE, FOUR = (torch.tensor([value], dtype=torch.float64) for value in (2, 3, 4))
 THREES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "(a*b)*c": lambda a, b, c: (a * b) * c,

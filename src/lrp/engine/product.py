@@ -29,6 +29,6 @@ def handle_product(run: Run, call: TorchCall) -> Outcome:
         return run.scale(record, run.tap(record, tensor, in_place), counts[id(tensor)], in_place)
 
     result = run.scale(record, call.run(operand), 1 / total, in_place=call.written is not None)
-    value = Value(factors=total, nonnegative=all(value.nonnegative for value in values))
-    value.linear_above = record.family in ("linear", "conv")
-    return Outcome(result, value)
+    signed = call.constants or call.op.name in ("cross", "linalg_cross")
+    nonnegative = not signed and all(value.nonnegative for value in values)
+    return Outcome(result, Value(factors=total, nonnegative=nonnegative))
