@@ -67,7 +67,7 @@ BAD: dict[str, tuple[Callable[[], object], type[lrp.LRPError], str, str]] = {
     "empty batch, module as source": (explained(MLP, X[:0], sources="0"), errors.InputError, "empty", "(0, 16)"),
     "no features": (explained(MLP, X[:, :0]), errors.InputError, "empty", "(3, 0)"),
     "integer image": (
-        explained(VGG, (IMAGES * 255).to(torch.uint8)), errors.InputError, "floating", "uint8 .float() / 255"),
+        explained(VGG, (IMAGES * 255).to(torch.uint8)), errors.InputError, "no floating", "uint8 .float() / 255"),
     "integer source": (
         explained(torch.add, (X, X.long()), sources=[1]), errors.InputError, "'1' is no floating", "int64"),
     "float16": (explained(MLP, X.half()), errors.InputError, "float16", "'input' .float()"),

@@ -100,10 +100,14 @@ def test_where_data_and_reference_meet_the_slope_is_the_derivative() -> None:
         return torch.tanh(x) @ weight.T * x[:, 1:]
 
     r = lrp.explain(model, x, reference=x0, keep=())
-    torch.testing.assert_close(r.input, torch.tensor([[0.0, 0.5]]).double().tanh() * torch.tensor([[0.0, 1.0]]).double())
+    torch.testing.assert_close(
+        r.input, torch.tensor([[0.0, 0.5]]).double().tanh() * torch.tensor([[0.0, 1.0]]).double()
+    )
 
 
-@pytest.mark.parametrize("name", ["mlp", "vgg_bn", "resnet18_small", "conv3d_net", "residual_functional", "depthwise_net"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "vgg_bn", "resnet18_small", "conv3d_net", "residual_functional", "depthwise_net"]
+)
 def test_networks(name: str) -> None:
     case = CASES[name]
     model, x = case.build(), case.inputs()

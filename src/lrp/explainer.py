@@ -53,8 +53,9 @@ def explain(
             `(N,)`, a target from `lrp.targets` (`Several` for several at once), or a function of what the model
             returned that gives `(N,)`.
         composite: which rule meets which op call; None lets `presets.auto` choose.
-        sources: names or positions of the inputs that relevance is wanted for (None: every floating one), or the path
-            of a module: then relevance ends at its output.
+        sources: names or positions of the inputs that relevance is wanted for (None: every floating one, and every
+            one of integers that is looked up in an embedding: one number per token), or the path of a module: then
+            relevance ends at its output.
         keep: modules whose relevance is kept: paths with shell patterns, `"all"`, or a mapping from pattern to a
             reduction (`lrp.channels`, `lrp.total`).
         through_output: explain the output of a final sigmoid or softmax, not its input.
@@ -207,7 +208,7 @@ class Explainer:
             except LRPError:
                 raise
             except Exception as error:
-                failure = _explained_failure(error, run)
+                failure = _explained_failure(error, run, given)
                 if failure is None:
                     raise
                 raise failure from error
@@ -273,11 +274,18 @@ def _probes(run: Run, structure: Any) -> Any:
     return map_tensors(lambda t: run.probe(t) if run.value(t) is not None else None, structure, others=False)
 
 
-def _explained_failure(error: Exception, run: Run) -> InputError | None:
+def _explained_failure(error: Exception, run: Run, given: Inputs) -> InputError | None:
     """An error of torch in the forward pass with its place; None for an error of the model's own code."""
     if run.failed is None or run.failed[0] is not error:
         return None
     _, where, shapes = run.failed
+    if not run.sources:
+        return InputError(
+            "the model's forward pass failed on this input, which holds no floating tensor",
+            where=where or "(model)",
+            seen=f"{error} (inputs: {given.described()})",
+            cure="images as floats (image.float() / 255); tokens as integers below the size of their embedding",
+        )
     return InputError(
         "the model's forward pass failed on this input",
         where=where or "(model)",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lrp.engine.calls import Probe
 from lrp.engine.run import Run
 from lrp.engine.structure import describe, map_tensors
 from lrp.errors import InputError
@@ -21,8 +22,8 @@ class Inputs:
 
     Args:
         given: a tensor, a tuple (positional) or a mapping (keywords).
-        sources: names or positions of the inputs that are sources; None for every floating tensor; a module path (a
-            str) for none of them.
+        sources: names or positions of the inputs that are sources; None for every floating tensor and every tensor of
+            integers that is looked up in an embedding; a module path (a str) for none of them.
 
     Raises:
         InputError: nothing in them can be explained.
@@ -35,11 +36,12 @@ class Inputs:
                 seen=describe(given),
                 cure="torch.as_tensor(...)" if not isinstance(given, list) else "tuple(inputs), or torch.stack(inputs)",
             )
-        self.given = given
-        named = named_inputs(given)
-        self._wanted = _chosen(named, sources)
-        if not isinstance(sources, str):
-            _check(named, self._wanted)
+        self.given, self._named = given, sources is not None
+        self._wanted = _chosen(named_inputs(given), sources)
+        if not self._wanted and not isinstance(sources, str):
+            raise self.no_source()
+        for name, tensor in self._wanted.items():
+            check_source(f"input {name!r}", tensor)
 
     @property
     def mask(self) -> Tensor | None:
@@ -53,12 +55,32 @@ class Inputs:
 
         def argument(tensor: Tensor) -> Tensor:
             # a copy, so that a model that writes into its inputs leaves the user's alone
-            return run.source(tensor) if next(names) in self._wanted else tensor.clone()
+            wanted, copy = next(names) in self._wanted, tensor.clone()
+            if wanted and tensor.is_floating_point():
+                return run.source(tensor)
+            if wanted:
+                run.ids.add(copy)
+            return copy
 
         tracked = map_tensors(argument, self.given)
         if isinstance(tracked, Mapping):
             return (), dict(tracked)
         return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}
+
+    def described(self) -> str:
+        """The inputs in words."""
+        return ", ".join(f"{name}: {describe(tensor)}" for name, tensor in named_inputs(self.given).items())
+
+    def no_source(self) -> InputError:
+        """The error where none of the inputs is a source."""
+        if self._named and self._wanted:
+            return self._not_looked_up(next(iter(self._wanted)))
+        return InputError(
+            "no input is a floating tensor or is looked up in an embedding, so there is nothing that relevance could "
+            "be wanted for",
+            seen=self.described() or "no tensor",
+            cure="images as floats, scaled as in training (image.float() / 255)",
+        )
 
     def at_module(self, run: Run, path: str, output: Any) -> Any:
         """A module's output with its floating tensors as the sources; none of the inputs is one."""
@@ -71,10 +93,57 @@ class Inputs:
 
         return map_tensors(source, output)
 
-    def with_relevance(self, relevances: Sequence[Tensor | None]) -> Any:
-        """The inputs' structure with relevance in the place of each source, None elsewhere."""
-        names, found = iter(named_inputs(self.given)), iter(relevances)
-        return map_tensors(lambda _: next(found) if next(names) in self._wanted else None, self.given, others=False)
+    def _not_looked_up(self, name: str) -> InputError:
+        return InputError(
+            f"input {name!r} is no floating tensor, and nothing on the way was looked up by it",
+            seen=describe(self._wanted[name]),
+            cure="an input that is looked up in an embedding, or floats (image.float() / 255)",
+        )
+
+    def with_relevance(self, sources: Sequence[Probe], relevances: Sequence[Tensor | None]) -> Any:
+        """The inputs' structure with relevance in the place of each source, None elsewhere.
+
+        Raises:
+            InputError: an input that relevance was asked for is no source.
+        """
+        pairs = list(zip(sources, relevances, strict=True))
+        dense = iter(relevance for probe, relevance in pairs if probe.positions is None)
+        looked_up = [(probe.positions, r) for probe, r in pairs if probe.positions is not None and r is not None]
+        integers = [tensor for tensor in self._wanted.values() if not tensor.is_floating_point()]
+        by_token = iter(_by_token(looked_up, [tensor.shape for tensor in integers]))
+        names = iter(named_inputs(self.given))
+
+        def relevance(tensor: Tensor) -> Tensor | None:
+            name = next(names)
+            if name not in self._wanted:
+                return None
+            if tensor.is_floating_point():
+                return next(dense)
+            found = next(by_token)
+            if found is None and self._named:
+                raise self._not_looked_up(name)
+            return found
+
+        return map_tensors(relevance, self.given, others=False)
+
+
+def _by_token(looked_up: Sequence[tuple[Tensor, Tensor]], shapes: Sequence[torch.Size]) -> Iterator[Tensor | None]:
+    """The relevance of each element of integer inputs of these shapes: the sum of that of all it looked up."""
+    count = sum(shape.numel() for shape in shapes)
+    total: Tensor | None = None
+    reached = torch.zeros(count + 1, dtype=torch.bool)
+    for positions, relevance in looked_up:
+        targets = relevance.dim() - positions.dim()  # an axis of several targets comes first
+        over = [axis - positions.dim() for axis, size in enumerate(positions.shape) if size == 1]
+        amounts = (relevance.sum(over, keepdim=True) if over else relevance).flatten(targets)
+        total = amounts.new_zeros((*relevance.shape[:targets], count + 1)) if total is None else total
+        total = total.index_add(-1, positions.flatten(), amounts)
+        reached[positions.flatten().cpu()] = True
+    start = 1
+    for shape in shapes:
+        part = slice(start, start := start + shape.numel())
+        found = bool(reached[part].any())
+        yield total[..., part].view(*total.shape[:-1], *shape) if total is not None and found else None
 
 
 def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | None) -> dict[str, Tensor]:
@@ -85,7 +154,7 @@ def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | No
             "sources are a list of input names or positions, or a module path", seen=repr(sources), cure="[0] or ['x']"
         )
     if sources is None:
-        return {name: tensor for name, tensor in named.items() if tensor.is_floating_point()}
+        return {name: tensor for name, tensor in named.items() if not tensor.is_complex()}
     chosen = {}
     for source in sources:
         name = str(source) if str(source) in named else "input" if len(named) == 1 and source == 0 else ""
@@ -97,26 +166,14 @@ def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | No
     return chosen
 
 
-def _check(named: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    if not wanted:
-        integers = ", ".join(f"{name}: {describe(tensor)}" for name, tensor in named.items())
-        raise InputError(
-            "no input is a floating tensor, so there is nothing that relevance could be wanted for",
-            seen=integers or "no tensor",
-            cure="images as floats, scaled as in training (image.float() / 255)",
-        )
-    for name, tensor in wanted.items():
-        check_source(f"input {name!r}", tensor)
-
-
 def check_source(where: str, tensor: Tensor) -> None:
     """Refuse what relevance cannot be wanted for.
 
     Raises:
-        InputError: integers, float16, no elements, values that are not finite.
+        InputError: float16, complex numbers, no elements, values that are not finite.
     """
-    if not tensor.is_floating_point():
-        raise InputError(f"{where} is no floating tensor", seen=describe(tensor), cure="image.float() / 255")
+    if tensor.is_complex():
+        raise InputError(f"{where} is complex", seen=describe(tensor), cure="torch.view_as_real")
     if tensor.dtype == torch.float16:
         raise InputError("float16 overflows in a relevance pass", where=where, cure="model.float(), inputs.float()")
     if tensor.numel() == 0:

@@ -44,13 +44,13 @@ class Tape:
         """The tensor as a source of relevance: go on with what this returns.
 
         Raises:
-            InputError: it is no floating tensor, is empty or has values that are not finite.
+            InputError: it is no tensor, is empty or has values that are not finite.
         """
         if not isinstance(tensor, Tensor):
             raise InputError("a source is a tensor", seen=type(tensor).__name__, cure="torch.as_tensor(...)")
-        Inputs(tensor, None)
+        (tracked,), _ = Inputs(tensor, None).tracked(self._run)
         self._sources.append(tensor)
-        return self._run.source(tensor)
+        return tracked
 
     def relevance(self, explained: Tensor) -> Relevance:
         """Propagate from a scalar (one sample, explained has shape `(1,)`) or from one number per sample, `(N,)`.

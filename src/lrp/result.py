@@ -87,7 +87,7 @@ def finish(
     layers = _layers(forward, "out", found)
     layer_inputs = {path: r for path, r in _layers(forward, "in", found).items() if path in layers}
     result = Relevance(
-        input=forward.inputs.with_relevance(measured.sources),
+        input=forward.inputs.with_relevance(run.sources, measured.sources),
         output=map_tensors(lambda t: t.detach(), forward.output),
         explained=explained.detach(),
         target=forward.target,
@@ -197,6 +197,8 @@ def _refuse_cut_off(forward: Forward) -> None:
     cut_off = [k for k, part in enumerate(forward.start.parts) if not part.requires_grad or run.value(part) is None]
     if not cut_off:
         return
+    if not run.sources:
+        raise forward.inputs.no_source()
     lost = run.detached_from([forward.start.parts[cut_off[0]], forward.output])
     escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
     raise DetachedError(

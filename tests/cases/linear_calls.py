@@ -89,4 +89,140 @@ _CONV = (
     call("conv3d-groups", partial(F.conv3d, groups=2, dilation=(1, 1, 2)), (2, 2, 2, 2, 4), (4, 1, 2, 1, 2)),
 )
 
-LINEAR_CALLS: dict[str, LinearCall] = {case.name: case for case in (*_LINEAR, *_MATMUL, *_CONV)}
+
+def _added(function: Callable[..., Tensor], **factors: float) -> Apply:
+    """`beta * bias + alpha * (x @ weight)` as one call; without a bias it adds zeros, or what `beta=0` leaves out."""
+
+    def apply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        unread = torch.full((1,) if function is not torch.addmv else (), torch.nan, dtype=x.dtype)
+        beta = {"beta": 0.0} if bias is None else {}
+        return function(unread if bias is None else bias, x, weight, **{**factors, **beta})
+
+    return apply
+
+
+def _addmm_right(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.addmm(torch.zeros(1, dtype=x.dtype) if bias is None else bias, weight, x, alpha=0.5)
+
+
+def _without_bias(function: Callable[..., Tensor], *rest: object, **options: object) -> Apply:
+    return lambda x, w, _: function(x, w, *rest, **options)
+
+
+def _from_right(function: Callable[..., Tensor], *rest: object, **options: object) -> Apply:
+    return lambda x, w, _: function(w, x, *rest, **options)
+
+
+def _einsum(equation: str, *others: Tensor, at: int = 0) -> Apply:
+    """An einsum of data, a weight and further constants; `at` is the data's place among the operands."""
+
+    def apply(x: Tensor, weight: Tensor, _: Tensor | None) -> Tensor:
+        operands = [weight, *others]
+        operands.insert(at, x)
+        return torch.einsum(equation, *operands)
+
+    return apply
+
+
+def _bilinear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.bilinear(x, _OTHER, weight, bias)
+
+
+def _bilinear_right(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return F.bilinear(_OTHER, x, weight, bias)
+
+
+def _data_for_weight(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The data stands where a layer has its weight."""
+    return F.linear(weight, x, bias)
+
+
+def _convolution(transposed: bool) -> Apply:
+    def apply(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.convolution(x, weight, bias, (2, 1), (1, 0), (1, 1), transposed, (int(transposed), 0), 2)
+
+    return apply
+
+
+def _tbc(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.conv_tbc(x, weight, torch.zeros(weight.shape[2], dtype=x.dtype) if bias is None else bias, 1)
+
+
+_OTHER = signed(3, 4, seed=91) + 0.1
+_TRANSPOSED = (
+    call("conv_transpose1d", F.conv_transpose1d, (2, 3, 5), (3, 4, 3), 4),
+    call("conv_transpose1d-strided", partial(F.conv_transpose1d, stride=3, dilation=2), (2, 2, 3), (2, 3, 3), 3),
+    call("conv_transpose1d-unbatched", partial(F.conv_transpose1d, stride=2), (2, 4), (2, 3, 3), 3),
+    call(
+        "conv_transpose2d",
+        partial(F.conv_transpose2d, stride=2, padding=1, output_padding=1),
+        *((2, 2, 3, 3), (2, 3, 3, 2), 3),
+    ),
+    call("conv_transpose2d-no-bias", F.conv_transpose2d, (2, 3, 2, 3), (3, 2, 2, 2)),
+    call(
+        "conv_transpose2d-groups",
+        partial(F.conv_transpose2d, stride=(2, 1), padding=(1, 0), groups=2),
+        *((2, 4, 3, 2), (4, 3, 3, 2), 6),
+    ),
+    call(
+        "conv_transpose2d-depthwise",
+        partial(F.conv_transpose2d, groups=3, dilation=(2, 1)),
+        *((2, 3, 2, 2), (3, 1, 2, 2), 3),
+    ),
+    call(
+        "conv_transpose3d",
+        partial(F.conv_transpose3d, stride=(1, 2, 2), padding=(0, 1, 1), output_padding=(0, 1, 0)),
+        *((2, 2, 2, 2, 2), (2, 3, 2, 2, 3), 3),
+    ),
+    call("conv_transpose3d-groups", partial(F.conv_transpose3d, groups=2), (1, 4, 2, 1, 2), (4, 2, 1, 2, 2), 4),
+    call("convolution", _convolution(False), (2, 4, 4, 3), (4, 2, 3, 2), 4),
+    call("convolution-transposed", _convolution(True), (2, 4, 3, 2), (4, 3, 3, 2), 6),
+    call("conv_tbc", _tbc, (5, 2, 3), (3, 3, 4), 4),
+)
+_ADDED = (
+    call("addmm", _added(torch.addmm), (3, 5), (5, 4), 4),
+    call("addmm-factors", _added(torch.addmm, beta=0.5, alpha=-2.0), (3, 5), (5, 4), 4),
+    call("addmm-right", _addmm_right, (5, 4), (3, 5), 4),
+    call("addmv", _added(torch.addmv, beta=-1.0, alpha=3.0), (4, 5), (5,), 4),
+    call("addr", _added(torch.addr, beta=2.0), (3,), (4,), 4),
+    call("addbmm", _added(torch.addbmm, alpha=0.5), (2, 3, 5), (2, 5, 4), 4),
+    call("baddbmm", _added(torch.baddbmm, beta=2.0, alpha=-1.0), (2, 3, 5), (2, 5, 4), 4),
+    call("method-addmm", _added(lambda b, x, w, **f: b.addmm(x, mat2=w, **f)), (3, 5), (5, 4), 4),
+)
+_PRODUCTS = (
+    call("outer", _without_bias(torch.outer), (3,), (4,)),
+    call("outer-right", _from_right(torch.outer), (3,), (4,)),
+    call("ger", _without_bias(torch.ger), (3,), (4,)),
+    call("inner", _without_bias(torch.inner), (2, 3), (4, 3)),
+    call("inner-right", _from_right(torch.inner), (4, 3), (2, 3)),
+    call("vdot", _from_right(torch.vdot), (5,), (5,)),
+    call("kron", _without_bias(torch.kron), (2, 2), (2, 3)),
+    call("kron-right", _from_right(torch.kron), (2, 3), (2, 2)),
+    call("tensordot", _without_bias(torch.tensordot, dims=([1, 2], [0, 2])), (2, 3, 4), (3, 2, 4)),
+    call("tensordot-right", _from_right(torch.tensordot, 1), (3, 4), (2, 3)),
+    call("cross", _without_bias(torch.cross, dim=1), (2, 3), (2, 3)),
+    call("linalg.cross", _from_right(torch.linalg.cross), (2, 3), (2, 3)),
+    call("linalg.vecdot", _without_bias(torch.linalg.vecdot), (2, 3), (2, 3)),
+    call("linalg.matmul", _without_bias(torch.linalg.matmul), (2, 3), (3, 4)),
+    call("data-for-weight", _data_for_weight, (4, 5), (3, 5), 4),
+    call("bilinear", _bilinear, (3, 2), (3, 2, 4), 3),
+    call("bilinear-right", _bilinear_right, (3, 2), (3, 4, 2), 3),
+    call("einsum", _einsum("ij,jk->ik"), (3, 4), (4, 2)),
+    call("einsum-implicit", _einsum("ba,bc", at=1), (3, 4), (3, 2)),
+    call("einsum-ellipsis", _einsum("...ij,kj->...ki"), (2, 3, 4), (2, 4)),
+    call("einsum-diagonal", _einsum("iij,jk->k"), (3, 3, 2), (2, 4)),
+    call("einsum-list", lambda x, w, _: torch.einsum("ij,jk->ki", [x, w]), (3, 4), (4, 2)),
+    call("einsum-numbers", lambda x, w, _: torch.einsum(w, [1, 30], x, [0, 1]), (3, 4), (4, 2)),
+    call("einsum-three", _einsum("bi,oij,bj->bo", _OTHER), (3, 2), (5, 2, 4)),
+    call("einsum-three-data-last", _einsum("oij,bj, ...bi -> ...ob", _OTHER, at=2), (2, 3, 2), (5, 2, 4)),
+    call("einsum-three-implicit", _einsum("...a,ab,...b", _OTHER[:, :2] + 2, at=1), (4, 2), (3, 4)),
+    call(
+        "einsum-three-numbers",
+        lambda x, w, _: torch.einsum(x, [..., 1], w, [2, 1], _OTHER[:, :2] + 2, [0, 3], [..., 2, 0]),
+        *((2, 3), (4, 3)),
+    ),
+)
+
+LINEAR_CALLS: dict[str, LinearCall] = {
+    case.name: case for case in (*_LINEAR, *_MATMUL, *_CONV, *_TRANSPOSED, *_ADDED, *_PRODUCTS)
+}

@@ -17,6 +17,7 @@ from lrp.ops import homogeneous
 from lrp.ops.activations import GATES, HOMOGENEOUS, NUMERIC
 from lrp.ops.decompositions import DECOMPOSITIONS
 from lrp.ops.table import _find, _lines, lookup
+from tests.cases.linear_calls import LINEAR_CALLS
 from tests.cases.networks import signed
 from tests.ops.driving import assert_bit_equal, assert_books_balance, assert_same_map, drive, kept, multiplier_for
 from tests.ops.operations import AFFINE, FILLING, MOVING, SELECTING, Operation
@@ -48,7 +49,8 @@ ELSEWHERE = {
     *NUMERIC,
     *DECOMPOSITIONS,
     *(op.name for op in homogeneous.lines()),
-    *("linear", "conv1d", "conv2d", "conv3d", "matmul", "mm", "bmm", "mv", "dot", "__matmul__", "__rmatmul__"),
+    *("__matmul__", "_convolution", "_grouped_mm", "grouped_mm"),
+    *("chain_matmul", "linalg_multi_dot", "matrix_power", "linalg_matrix_power"),
     *("glu", "softmax", "log_softmax", "softmin", "__rtruediv__", "__rdiv__", "cuda", "cpu"),
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
     *("__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__", "__div__", "__iter__"),
@@ -62,6 +64,9 @@ def test_each_line_is_carried_out() -> None:
     for function, shape in OPERATIONS.values():
         x = signed(*shape)
         met |= {row.operation for row in drive(function, x, multiplier_for(function(x).detach())).plan}
+    for case in LINEAR_CALLS.values():
+        m = multiplier_for(case.apply(case.x, case.weight, case.bias))
+        met |= {row.operation for row in drive(lambda x, c=case: c.apply(x, c.weight, c.bias), case.x, m).plan}
     assert sorted({op.name for op in _lines()} - met - ELSEWHERE) == []
 
 

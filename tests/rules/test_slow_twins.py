@@ -23,7 +23,7 @@ from tests.ops.driving import (
     multiplier_for,
     twin_of,
 )
-from tests.rules.twins import Dense, matrix
+from tests.rules.twins import Dense, joined, matrix
 
 # Every rule of linear calls. A new rule is one line here, and its formula in twins.py.
 ALL_RULES: list[rules.Rule] = [
@@ -49,7 +49,7 @@ def dense(name: str) -> Dense:
     return Dense(
         matrix(lambda x: case.apply(x, case.weight, None), case.x),
         bias.flatten().tolist(),
-        matrix(lambda x: case.apply(x, ones, None), case.x),
+        joined(lambda x: case.apply(x, ones, None), case.x),
     )
 
 

@@ -23,7 +23,7 @@ from tests.ops.driving import (
     multiplier_for,
     twin_of,
 )
-from tests.rules.twins import Dense, Matrix, matrix, share
+from tests.rules.twins import Dense, Matrix, joined, matrix, share
 
 # Rules that batch norm is folded for; the composite gives the batch norm itself a rule that must not matter.
 FOLDED_RULES: list[rules.Rule] = [
@@ -34,6 +34,9 @@ FOLDED_RULES: list[rules.Rule] = [
 FOLDED_CALLS = [
     *("linear", "linear-no-bias", "x@w", "conv1d", "conv1d-same", "conv1d-depthwise"),
     *("conv2d-groups", "conv2d-no-bias", "conv3d", "conv3d-groups"),
+    *("conv_transpose1d", "conv_transpose2d", "conv_transpose2d-no-bias", "conv_transpose2d-groups"),
+    *("conv_transpose2d-depthwise", "conv_transpose3d-groups", "convolution", "convolution-transposed"),
+    *("addmm", "addmm-factors"),
 ]
 
 
@@ -53,7 +56,7 @@ def folded(name: str, *, affine: bool) -> tuple[Callable[[Tensor], Tensor], Dens
     def function(x: Tensor) -> Tensor:
         return norm(case.apply(x, case.weight, case.bias))
 
-    return function, affine_twin(function, case.x, matrix(lambda x: case.apply(x, ones, None), case.x))
+    return function, affine_twin(function, case.x, joined(lambda x: case.apply(x, ones, None), case.x))
 
 
 def affine_twin(function: Callable[[Tensor], Tensor], like: Tensor, connected: Matrix | None = None) -> Dense:
@@ -129,6 +132,8 @@ NOT_FOLDED: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "linear-3d": ("linear-3d", batch_norm(3, affine=True)),
     "unbatched-conv1d": ("conv1d-unbatched", batch_norm(6, affine=True)),
     "unbatched-conv2d": ("conv2d-unbatched", batch_norm(4, affine=True)),
+    "unbatched-conv-transpose": ("conv_transpose1d-unbatched", batch_norm(9, affine=True)),
+    "addmm-right": ("addmm-right", batch_norm(4, affine=True)),
     "w@x": ("w@x", batch_norm(3, affine=True)),
 }
 
@@ -145,7 +150,7 @@ def test_batch_norm_elsewhere_is_not_folded(name: str, rule: rules.Rule) -> None
     y = after(z.clone())
     m = multiplier_for(y.detach())
     (arriving,) = torch.autograd.grad(y, z, m)
-    ones = matrix(lambda x: case.apply(x, torch.ones_like(case.weight), None), case.x)
+    ones = joined(lambda x: case.apply(x, torch.ones_like(case.weight), None), case.x)
     truth = twin_of(rule, affine_twin(linear, case.x, ones), case.x, arriving)
     ours = drive(lambda x: after(linear(x)), case.x, m, [(on.conv | on.linear, rule)], ledger="calls")
     assert_same_map(ours.input, truth.relevance)

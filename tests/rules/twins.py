@@ -44,6 +44,11 @@ def matrix(linear: Function, like: Tensor) -> Matrix:
     return torch.stack(columns, 1).tolist()
 
 
+def joined(linear: Function, like: Tensor) -> Matrix:
+    """1 where a linear function joins input i to output j, else 0."""
+    return [[float(weight != 0) for weight in row] for row in matrix(linear, like)]
+
+
 def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: float = 0.0, **parameters: Any) -> Shared:
     """Share out the relevance `R_j = z_j m_j` of all outputs among the inputs `x`."""
     contributions = CONTRIBUTIONS[rule]

@@ -28,12 +28,14 @@ class Probe:
             relevance form).
         slot: where input rules deliver relevance beside it.
         also: the outputs of batch norms that the call which made this value was folded into.
+        positions: for what integers of the inputs looked up, their positions (see `engine.ids`), to be broadcast.
     """
 
     edge: GradientEdge
     held: Held | None
     slot: GradientEdge | None = None
     also: list[Probe] = field(default_factory=list)
+    positions: Tensor | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +109,7 @@ class Foldable:
         call: the call's record.
         x: its data operand, as it was.
         op: the linear operation.
-        axis: the axis of the weight that becomes the channel axis of the output.
+        scaled: the weight with each output channel scaled.
         plain: its output with nothing but the native graph behind it, for rules on the arriving multiplier.
         outputs: the outputs of batch norms that it was folded into.
     """
@@ -115,7 +117,7 @@ class Foldable:
     call: OpCall
     x: Tensor
     op: LinearOp
-    axis: int
+    scaled: Callable[[Tensor, Tensor], Tensor]
     plain: Tensor | None = None
     outputs: list[Probe] = field(default_factory=list)
 

@@ -80,7 +80,7 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
         return Outcome(native(), value)
     record.gradient = False
     in_place = written is not None
-    if family == "activation" and not more:
+    if (family == "activation" or call.op.family == "power") and not more:
         function = _of(call, [x])
         z = Elementwise.apply(data[id(x)], constant, earlier[id(x)], before[id(x)], others[0], function, in_place)
         return Outcome(z, value)

@@ -16,7 +16,7 @@ from lrp.engine.differences import handle_with_reference
 from lrp.engine.division import family_of_division, handle_division
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
 from lrp.engine.islands import step
-from lrp.engine.linear import handle_linear, handle_matmul, handle_norm, refuse_batch_statistics
+from lrp.engine.linear import handle_linear, handle_norm, refuse_batch_statistics
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
@@ -54,9 +54,11 @@ POINTWISE = frozenset(
 _MEETS_CONSTANT = frozenset({"max", "min", "maximum", "minimum"})
 
 
-def family_of(
-    op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> str:
+_WEIGHTED = frozenset({"matmul", "linear", "conv"})
+"""Families of the table whose calls are products, perhaps with something added."""
+
+
+def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: Any, kwargs: Mapping[str, Any]) -> str:
     """The family of a call, which can depend on which of its operands carry data."""
     if op.family == "power":
         return family_of_power(op.name, data, args, kwargs)
@@ -66,13 +68,24 @@ def family_of(
         return "written out"
     if op.name in _MEETS_CONSTANT:
         return "activation" if len(operands) > 1 and len(data) == 1 else "select"
+    if op.family in _WEIGHTED:
+        if op.added is not None:
+            position, name = op.added
+            added = args[position] if len(args) > position else kwargs.get(name)
+            if added is not None and (len(data) > 1 or data[0] is added):
+                return "written out"
+        if len(data) > 1:
+            return "product"
+        if not any(tensor.is_floating_point() for tensor in operands if tensor is not data[0]):
+            return "reduce"
+        return "linear" if op.family == "matmul" else op.family
     if len(data) > 1:
-        return "" if op.family in _ONE_DATA else {"matmul": "product"}.get(op.family, op.family)
+        return "" if op.family in _ONE_DATA else op.family
     if op.family == "logsumexp" and op.name != "logsumexp" and len(data) == 1:
         return "activation"
     if op.family == "homogeneous" and op.name in ("prod", "cumprod"):
         return "product"
-    return {"sum": "affine", "product": "affine", "matmul": "linear"}.get(op.family, op.family)
+    return {"sum": "affine", "product": "affine"}.get(op.family, op.family)
 
 
 def handle(run: Run, call: TorchCall) -> Outcome:
@@ -206,7 +219,7 @@ _HANDLERS: dict[str, Handler] = {
     "activation": handle_activation,
     "written out": handle_written_out,
     "softmax": handle_softmax,
-    "linear": lambda run, call: (handle_matmul if call.op.family == "matmul" else handle_linear)(run, call),
+    "linear": handle_linear,
     "conv": handle_linear,
     "norm": handle_norm,
 }

@@ -13,64 +13,33 @@ from torch import Tensor
 from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
-from lrp.engine.product import handle_product
 from lrp.engine.reference import Referenced
 from lrp.engine.values import Readers, Value, as_constant
+from lrp.engine.weighted import as_weighted
+from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import PointwiseRule
-from lrp.rules.product import Uniform
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_linear", "handle_matmul", "handle_norm", "refuse_batch_statistics"]
+__all__ = ["handle_linear", "handle_norm", "refuse_batch_statistics"]
 
 
 def handle_linear(run: Run, call: TorchCall) -> Outcome:
-    """`linear(input, weight, bias)` and convolutions."""
-    x, weight, bias = call.get(0, "input"), call.get(1, "weight"), call.get(2, "bias")
-    if not call.is_data(x) or call.is_data(weight) or call.is_data(bias):
-        return _made_weights(run, call, x, weight, bias)
-    weight = as_constant(weight)
-    spatial = weight.dim() - 2 if call.record.family == "conv" else 0
-    column = None if bias is None else as_constant(bias).view(-1, *[1] * spatial)
+    """A call that is linear in its one data operand: a layer, a convolution, a product with constants."""
+    if call.written is not None:
+        return handle_written_out(run, call)
+    x = call.data[0]
+    weighted = as_weighted(call, x)
+    nonnegative = (run.value(x) or Value()).nonnegative
+    op = LinearOp(weighted.apply, weighted.weight, weighted.bias, nonnegative, features=weighted.features)
 
-    function = call.as_function((0, "input"), (1, "weight"), (2, "bias"))
+    def native(data: Tensor) -> Tensor:
+        return call.run(lambda tensor: data if tensor is x else as_constant(tensor))
 
-    def apply(data: Tensor, w: Tensor) -> Tensor:
-        return function(data, w, None)
-
-    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative, features=-1 - spatial)
-    axis = 0 if x.dim() == weight.dim() > 1 else None
-
-    def native(data: Tensor, b: Tensor | None) -> Tensor:
-        return call.replace([(0, "input", data), (1, "weight", weight), (2, "bias", b)]).run()
-
-    return _under_rule(run, call, x, op, native, bias, axis)
-
-
-def handle_matmul(run: Run, call: TorchCall) -> Outcome:
-    """A matrix product of data and a constant, on either side."""
-    left, right = call.get(0, "input"), call.get(1, "other")
-    if right is None:
-        right = call.kwargs.get("mat2", call.kwargs.get("vec", call.kwargs.get("tensor")))
-    data_left = call.is_data(left)
-    x, weight = (left, as_constant(right)) if data_left else (right, as_constant(left))
-    # `a @ b` by an operator of the right operand arrives with its operands swapped
-    data_left = data_left != (call.op.name == "__rmatmul__")
-
-    def apply(data: Tensor, w: Tensor) -> Tensor:
-        pair = (data, w) if data_left else (w, data)
-        return torch.matmul(*pair)
-
-    def native(data: Tensor, _: Tensor | None) -> Tensor:
-        return call.run(lambda tensor: data if tensor is x else weight)
-
-    features = -1 if data_left or x.dim() == 1 else -2
-    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative, features=features)
-    axis = 1 if data_left and weight.dim() == 2 and x.dim() == 2 else None
-    return _under_rule(run, call, x, op, native, None, axis)
+    return _under_rule(run, call, x, op, native, weighted.scaled)
 
 
 def _under_rule(
@@ -78,23 +47,21 @@ def _under_rule(
     call: TorchCall,
     x: Tensor,
     op: LinearOp,
-    native: Callable[[Tensor, Tensor | None], Tensor],
-    bias: Tensor | None,
-    axis: int | None,
+    native: Callable[[Tensor], Tensor],
+    scaled: Callable[[Tensor, Tensor], Tensor] | None,
 ) -> Outcome:
-    """Carry out a linear call under its rule; `axis` is the weight's output axis where batch norm can be folded."""
+    """Carry out a linear call under its rule; `scaled` is there where a batch norm can be folded into its weight."""
     record, rule = call.record, call.record.rule
     data = run.tap(record, x)
     reference = run.references.get(record.number)
     if reference is not None:
-        return _under_reference(run, call, x, data, op, native, bias, reference)
-    foldable = Foldable(record, x, op, axis) if axis is not None else None
+        return _under_reference(run, call, x, data, op, native, reference)
+    foldable = Foldable(record, x, op, scaled) if scaled is not None else None
     if isinstance(rule, (LinearRule, InputRule)):
-        constant_bias = None if bias is None else as_constant(bias)
         readers = Readers()
-        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias), readers)
+        z = _ruled(run, call, x, data, op, lambda: native(x.detach()), readers)
         return Outcome(z, Value(linear_above=True, foldable=foldable, readers=readers))
-    z = native(data, None if bias is None else as_constant(bias))
+    z = native(data)
     if op.bias is not None:
         z = run.constants(record, z, op.bias, "bias")
     if isinstance(rule, ArrivingRule):
@@ -111,20 +78,18 @@ def _under_reference(
     x: Tensor,
     data: Tensor,
     op: LinearOp,
-    native: Callable[[Tensor, Tensor | None], Tensor],
-    bias: Tensor | None,
+    native: Callable[[Tensor], Tensor],
     reference: Tensor,
 ) -> Outcome:
     """The call with a reference output taken off its bias and its output."""
     record, rule = call.record, call.record.rule
-    constant_bias = None if bias is None else as_constant(bias)
     if isinstance(rule, (LinearRule, InputRule)):
         if isinstance(rule, LinearRule):
             record.rule = Referenced(rule, reference)
         op = replace(op, bias=-reference if op.bias is None else op.bias - reference)
-        z = _ruled(run, call, x, data, op, lambda: native(x.detach(), constant_bias) - reference, Readers())
+        z = _ruled(run, call, x, data, op, lambda: native(x.detach()) - reference, Readers())
         return Outcome(z, Value(linear_above=True))
-    z = native(data, constant_bias) - reference
+    z = native(data) - reference
     if op.bias is not None:
         z = run.constants(record, z, op.bias, "bias")
     z = run.constants(record, z, -reference, "reference")
@@ -152,22 +117,6 @@ def _ruled(
     slot = None if value is None or value.slot is None else run.tap_slot(call, value.slot)
     run.needs_relevance_form |= slot is None
     return InputNode.apply(data, slot, compute, rule, op, run.relevance_form, *run.slots(record, rule.kinds, x))
-
-
-def _made_weights(run: Run, call: TorchCall, x: Any, weight: Any, bias: Any) -> Outcome:
-    """A linear call whose weight or bias carries data: a product, then a sum."""
-    if bias is not None:
-        product = run.call(call.function, (*call.args[:2], None, *call.args[3:]), _without(call.kwargs, "bias"))
-        spatial = weight.dim() - 2 if call.record.family == "conv" else 0
-        column = run.call(torch.Tensor.view, (bias, (-1, *[1] * spatial)), {}) if spatial else bias
-        z = run.call(torch.add, (product, column), {})
-        return Outcome(z, run.value(z))
-    call.record.rule, call.record.entry = Uniform(), "(made weights)"
-    return handle_product(run, call)
-
-
-def _without(kwargs: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in kwargs.items() if key != name}
 
 
 def handle_norm(run: Run, call: TorchCall) -> Outcome:
@@ -225,11 +174,9 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         z = run.arriving(record, z, record.rule)
     else:
         scale, shift = _scale_and_shift(call)
-        shape = [1] * above.op.weight.dim()
-        shape[above.axis] = -1
         b = shift.view(-1, *[1] * (x.dim() - 2))
         b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
-        op = replace(above.op, weight=above.op.weight * scale.view(shape), bias=b)
+        op = replace(above.op, weight=above.scaled(above.op.weight, scale), bias=b)
         data = run.tap(record, above.x)
         z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant), readers)
     above.outputs.append(run.measure(z, inside=record.bracketed))

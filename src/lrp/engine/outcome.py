@@ -27,6 +27,13 @@ class Outcome(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Place:
+    """Where an operand of a call stood."""
+
+    number: int
+
+
+@dataclass(slots=True)
 class TorchCall:
     """One torch call in the middle of being carried out.
 
@@ -73,17 +80,18 @@ class TorchCall:
         args, kwargs = _replaced(self.args, self.kwargs, replacements)
         return TorchCall(*(self.record, self.op, self.function, args, kwargs, self.operands, self.data, self.written))
 
-    def as_function(self, *places: tuple[int, str]) -> Callable[..., Any]:
-        """The torch function of the operands at these places alone.
+    def as_function(self, *operands: Tensor) -> Callable[..., Any]:
+        """The torch function of these operands alone; the others are constants.
 
         It holds neither the record nor the result, so that a node which keeps it is not part of a reference cycle.
         """
-        function, args, kwargs = self.function, self.args, self.kwargs
+        places = {id(operand): _Place(number) for number, operand in enumerate(operands)}
+        function = self.function
+        args, kwargs = map_tensors(lambda t: places.get(id(t)) or as_constant(t), (list(self.args), self.kwargs))
 
-        def call(*operands: Any) -> Any:
-            replacements = [(*place, operand) for place, operand in zip(places, operands, strict=True)]
-            replaced_args, replaced_kwargs = _replaced(args, kwargs, replacements)
-            return function(*replaced_args, **replaced_kwargs)
+        def call(*values: Any) -> Any:
+            given, named = map_tensors(lambda place: values[place.number], (args, kwargs), leaf=_Place)
+            return function(*given, **named)
 
         return call
 

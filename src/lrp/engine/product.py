@@ -89,8 +89,9 @@ def _share(run: Run, call: TorchCall, live: Sequence[int]) -> Outcome:
         return run.scale(record, tensor, 0, in_place=True) if in_place else as_constant(tensor)
 
     result = run.scale(record, call.run(operand), 1 / total, in_place=call.written is not None)
-    value = Value(factors=total, point=point, nonnegative=all(value.nonnegative for value in values))
+    signed = call.constants or call.op.name in ("cross", "linalg_cross")
+    value = Value(factors=total, point=point)
+    value.nonnegative = not signed and all(value.nonnegative for value in values)
     value.gate = all(value.gate for value in values)
     value.denominator = all(value.denominator for value in values)
-    value.linear_above = record.family in ("linear", "conv")
     return Outcome(result, value)

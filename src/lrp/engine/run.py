@@ -19,6 +19,7 @@ from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import Entry, OpCall, Probe, edge_of
 from lrp.engine.differences import reference_of
+from lrp.engine.ids import Ids, on_a_copy
 from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
@@ -96,7 +97,7 @@ class Run(TorchFunctionMode):
         self.intervals = Intervals()
         self.strangers: set[Any] = set()
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
-        self.tracker, self.shelf = Tracker(), Shelf()
+        self.tracker, self.shelf, self.ids = Tracker(), Shelf(), Ids()
         self._uses: Counter[tuple[str, str]] = Counter()
         self._passes_detached = any(isinstance(rule, PassDetached) for _, rule in composite.entries)
         self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
@@ -150,15 +151,21 @@ class Run(TorchFunctionMode):
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
-    def source(self, tensor: Tensor, reference: Tensor | None = None) -> Tensor:
-        """A copy of the tensor that carries data; relevance is measured at it."""
+    def source(self, tensor: Tensor, reference: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+        """A copy of the tensor that carries data; relevance is measured at it.
+
+        Args:
+            tensor: an input, or what integers of an input looked up.
+            reference: its counterpart, where differences to a reference are explained.
+            positions: those of the integers (see `engine.ids`).
+        """
         start = sequence_number()
         with torch._C.DisableTorchFunction(), torch.enable_grad():
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
             slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
             reference = None if reference is None else reference.clone()
-            probe = Probe(edge_of(leaf), self._held(leaf, reference))
+            probe = Probe(edge_of(leaf), self._held(leaf, reference), positions=positions)
             probe.slot = edge_of(slot) if self._wants_slots else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
@@ -219,6 +226,7 @@ class Run(TorchFunctionMode):
         if value is not None:
             reference = None if value.reference is None else value.reference.clone()
             self.tracker.put(copy, replace(value, foldable=None, reference=reference))
+        self.ids.note_copy(tensor, copy)
         return copy
 
     def measure(self, tensor: Tensor, *, inside: bool = False) -> Probe:
@@ -334,14 +342,15 @@ class Run(TorchFunctionMode):
                 args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
+            args, kwargs = on_a_copy(func, args, kwargs, data)
             cut = func in _CUTS or not torch.is_grad_enabled()
             passed = self._past_a_cut(func, args, kwargs, data) if data and cut and self._passes_detached else None
             if passed is not None:
                 return passed
-            if not data or cut:
+            if cut or not (data or self.ids.come_from_inputs(func, args, kwargs)):
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
-            record = self._record(op, func, args, kwargs, data, tensors)
+            record = self._record(op, func, data, handlers.family_of(op, data, tensors, args, kwargs))
             try:
                 return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
             finally:
@@ -374,9 +383,9 @@ class Run(TorchFunctionMode):
         self.intervals.add(start, call)
         return passed
 
-    def _record(self, op: Op, func: Any, args: Any, kwargs: Any, data: list[Tensor], operands: list[Tensor]) -> OpCall:
+    def _record(self, op: Op, func: Any, data: list[Tensor], family: str) -> OpCall:
         """A new record of an op call, with its rule."""
-        path, family = self.modules.path, handlers.family_of(op, data, operands, args, kwargs)
+        path = self.modules.path
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
         values = [self.value(tensor) for tensor in data]
@@ -456,6 +465,11 @@ class Run(TorchFunctionMode):
                 outputs += [written] if written._base is None else [written, written._base]
             for output in outputs:
                 self.tracker.put(output, lost)
+        elif self.ids.count:
+            positions = self.ids.looked_up(func, args, kwargs, result)
+            if positions is not None:
+                return self.source(result, positions)
+            return self.ids.follow(func, args, kwargs, result, written)
         return result
 
     # --- what came of it ----------------------------------------------------------------------------------------------

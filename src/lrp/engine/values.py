@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from lrp.engine.calls import Foldable
     from lrp.engine.islands import Point
 
-__all__ = ["Detached", "Held", "Readers", "Shelf", "Tracker", "Value"]
+__all__ = ["ByIdentity", "Detached", "Held", "Readers", "Shelf", "Tracker", "Value"]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -90,19 +92,23 @@ class Detached:
     point: Point | None = None
 
 
-class Tracker:
-    """Values by tensor identity; a tensor that dies is forgotten."""
+class ByIdentity(Generic[T]):
+    """What is known of tensors, by identity; a tensor that dies is forgotten."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Tensor], Value | Detached]] = {}
+        self._known: dict[int, tuple[weakref.ref[Tensor], T]] = {}
 
-    def get(self, tensor: Tensor) -> Value | Detached | None:
+    def get(self, tensor: Tensor) -> T | None:
         known = self._known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
-    def put(self, tensor: Tensor, value: Value | Detached) -> None:
+    def put(self, tensor: Tensor, value: T) -> None:
         key, known = id(tensor), self._known
         known[key] = (weakref.ref(tensor, lambda _: known.pop(key, None)), value)
+
+
+class Tracker(ByIdentity["Value | Detached"]):
+    """Which tensors carry data, or lost it."""
 
     def sharing(self, tensor: Tensor) -> Iterator[tuple[Tensor, Value | Detached]]:
         """The other known tensors on the same storage."""

@@ -10,7 +10,7 @@ from lrp.engine.nodes import Valued
 from lrp.engine.outcome import Outcome, TorchCall
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value, as_constant
-from lrp.ops.decompositions import DECOMPOSITIONS
+from lrp.ops.decompositions import ADDITIONS, DECOMPOSITIONS
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["handle_written_out"]
 
 
+_WRITTEN_OUT = {**DECOMPOSITIONS, **ADDITIONS}
+
+
 def handle_written_out(run: Run, call: TorchCall) -> Outcome:
     """The smaller operations give the graph, the fused one the value: it rounds once where they round several times."""
-    with run.seeing():
-        parts = DECOMPOSITIONS[call.op.name](*call.args, **call.kwargs)
+    written = call.written
     call.record.note = "written out"
-    fused = iter(tensors_in(call.run(as_constant)))
+    with run.seeing():
+        before = written if written is None else run.copied(written)
+        args, kwargs = map_tensors(lambda t: before if t is written else t, (list(call.args), call.kwargs))
+        parts = _WRITTEN_OUT[call.op.name](*args, **kwargs)
+
+    def operand(tensor: Tensor) -> Tensor:
+        return tensor.detach().clone() if tensor is written else as_constant(tensor)
+
+    fused = iter(tensors_in(call.run(operand)))
 
     def valued(part: Tensor) -> Tensor:
         value = next(fused)
@@ -35,5 +45,9 @@ def handle_written_out(run: Run, call: TorchCall) -> Outcome:
         return result
 
     result = map_tensors(valued, parts)
+    if written is not None:
+        with run.seeing():
+            written.copy_(result)
+        return Outcome(written, run.value(written))
     carrying = [value for tensor in tensors_in(result) if (value := run.value(tensor)) is not None]
     return Outcome(result, carrying[0] if len(carrying) == 1 else Value())

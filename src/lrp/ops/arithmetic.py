@@ -8,6 +8,14 @@ from lrp.ops.op import Op
 
 __all__ = ["lines"]
 
+_PRODUCTS = """
+    matmul mm bmm mv dot __matmul__ __rmatmul__ outer ger inner vdot kron tensordot cross einsum
+    linalg_matmul linalg_vecdot linalg_cross _grouped_mm grouped_mm
+"""
+_CONVOLUTIONS = """
+    conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc convolution _convolution
+"""
+
 
 def lines() -> Iterator[Op]:
     """The lines, one for each operation."""
@@ -19,9 +27,12 @@ def lines() -> Iterator[Op]:
         yield Op(name, "product")
     for name in ("div", "divide", "true_divide", "__truediv__", "__div__", "__rtruediv__", "__rdiv__"):
         yield Op(name, "division")
-    for name in ("matmul", "mm", "bmm", "mv", "dot", "__matmul__", "__rmatmul__"):
+    for name in _PRODUCTS.split():
         yield Op(name, "matmul")
-    yield Op("linear", "linear")
-    for name in ("conv1d", "conv2d", "conv3d"):
-        yield Op(name, "conv")
+    for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm"):
+        yield Op(name, "matmul", added=(0, "input"))
+    yield Op("bilinear", "matmul", added=(3, "bias"))
+    yield Op("linear", "linear", added=(2, "bias"))
+    for name in _CONVOLUTIONS.split():
+        yield Op(name, "conv", added=(2, "bias"))
     yield Op("batch_norm", "norm")

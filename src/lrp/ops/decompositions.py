@@ -6,13 +6,14 @@ They run under the function mode, so every smaller call gets its own rule; the v
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["DECOMPOSITIONS"]
+__all__ = ["ADDITIONS", "DECOMPOSITIONS"]
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -93,11 +94,115 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     return input / (square.mean(-1).transpose(1, -1) * alpha + k) ** beta
 
 
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """A lookup, and sums, means or maxima over the members of each bag; a bag of one dimension less is padded first."""
+    inside = torch.ones_like(input, dtype=torch.bool)
+    if input.dim() == 1 and offsets is not None:
+        starts = offsets[:-1] if include_last_offset else offsets
+        ends = offsets[1:] if include_last_offset else torch.cat([offsets[1:], offsets.new_tensor([len(input)])])
+        steps = torch.arange(max(1, int((ends - starts).max())), device=input.device)
+        inside = steps < (ends - starts)[:, None]
+        index = (starts[:, None] + steps).clamp(max=len(input) - 1)
+        input = input[index]
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights[index]
+    if padding_idx is not None:
+        inside = inside & (input != padding_idx % len(weight))
+    vectors = F.embedding(input, weight, max_norm=max_norm, norm_type=norm_type)
+    if per_sample_weights is not None:
+        vectors = vectors * per_sample_weights[..., None]
+    members = inside.sum(1)[:, None]
+    if mode == "max":
+        found = vectors.masked_fill(~inside[..., None], -torch.inf).max(1).values
+        return found.masked_fill(members == 0, 0)
+    total = vectors.masked_fill(~inside[..., None], 0).sum(1)
+    return total / members.clamp(min=1) if mode == "mean" else total
+
+
+def multi_dot(*matrices: Any) -> Tensor:
+    """From left to right, in the place of the order that is cheapest."""
+    factors = matrices[0] if len(matrices) == 1 else matrices
+    return reduce(torch.matmul, factors)
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    if n == 0:
+        return torch.eye(input.shape[-1], dtype=input.dtype, device=input.device).expand(input.shape)
+    return reduce(torch.matmul, [input if n > 0 else torch.linalg.inv(input)] * abs(n))
+
+
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function
-    for function in (
-        *(glu, addcmul, addcdiv, lerp, std, std_mean, var_mean, dist, cdist, hypot, xlogy, xlog1py),
-        *(normalize, cosine_similarity, pairwise_distance, local_response_norm),
-    )
+    **{
+        function.__name__: function
+        for function in (
+            *(glu, addcmul, addcdiv, lerp, std, std_mean, var_mean, dist, cdist, hypot, xlogy, xlog1py),
+            *(normalize, cosine_similarity, pairwise_distance, local_response_norm, embedding_bag, matrix_power),
+        )
+    },
+    "linalg_matrix_power": matrix_power,
+    **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), multi_dot),
 }
 """Torch function name -> the same written out."""
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.linear(input, weight) + bias
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return F.bilinear(input1, input2, weight) + bias
+
+
+def _convolution(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def written_out(input: Tensor, weight: Tensor, bias: Tensor, *rest: Any, **options: Any) -> Tensor:
+        return function(input, weight, None, *rest, **options) + bias.view(-1, *[1] * (weight.dim() - 2))
+
+    return written_out
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    return torch.conv_tbc(input, weight, torch.zeros_like(bias), pad) + bias
+
+
+def _added(product: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """`beta * input + alpha * (a @ b)`; with a beta of 0 the input does not matter, even where it is NaN."""
+
+    def written_out(input: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        scaled = product(a, b) if alpha == 1 else product(a, b) * alpha
+        return torch.add(scaled, input, alpha=beta) if beta != 0 else scaled
+
+    return written_out
+
+
+_PRODUCT_OF: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "addmm": torch.mm,
+    "addmv": torch.mv,
+    "addr": torch.outer,
+    "addbmm": lambda a, b: torch.bmm(a, b).sum(0),
+    "baddbmm": torch.bmm,
+}
+
+ADDITIONS: dict[str, Callable[..., Any]] = {
+    **{function.__name__: function for function in (linear, bilinear, conv_tbc)},
+    **{name: _added(product) for name, product in _PRODUCT_OF.items()},
+    **{
+        function.__name__: _convolution(function)
+        for function in (
+            *(torch.conv1d, torch.conv2d, torch.conv3d),
+            *(torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d),
+            *(torch.convolution, torch._convolution),
+        )
+    },
+}
+"""Torch function name -> a linear operation and what is added to it, apart: used where the added operand is data."""

@@ -17,7 +17,7 @@ _VIEWS = """
 """
 _COPIES = """
     clone repeat tile flip fliplr flipud roll rot90 repeat_interleave index_select masked_select take
-    take_along_dim gather pixel_shuffle pixel_unshuffle channel_shuffle
+    take_along_dim gather embedding pixel_shuffle pixel_unshuffle channel_shuffle
 """
 _SELECTIONS = """
     max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices

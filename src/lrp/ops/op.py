@@ -21,6 +21,7 @@ class Op:
         scalars: arguments (position, name) at which a Python number is an additive constant.
         number: the same for a number that torch does not take as a tensor.
         monotone: keeps `x >= 0`.
+        added: the operand (position, name) that is added to the product of the others.
         rule: the rule that was registered for it by the user.
     """
 
@@ -31,4 +32,5 @@ class Op:
     scalars: tuple[tuple[int, str], ...] = ()
     number: tuple[int, str] | None = None
     monotone: bool = False
+    added: tuple[int, str] | None = None
     rule: Rule | None = None

@@ -60,7 +60,8 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     """The functions that torch keeps under this name, in-place twins included."""
     attribute, _, getter = name.partition(".")
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
-    for place in (torch, torch.Tensor, F, torch._C._nn, torch.linalg, torch.special):
+    places: list[Any] = [torch, torch.Tensor, F, torch._C._nn, torch._C._linalg]  # type: ignore[attr-defined]
+    for place in (*places, torch.linalg, torch.special):
         if getter:
             if place is torch.Tensor:
                 found: Any = getattr(place, attribute)
