@@ -164,6 +164,10 @@ def epsilon_alpha2_beta1_flat(epsilon: float = 1e-6, stabiliser: float = 1e-6) -
 def excitation_backprop(stabiliser: float = 1e-6) -> Composite:
     """LRP-z+ on linear layers and convolutions: zennit's `ExcitationBackprop`.
 
+    Relevance passes activations and batch norms on their own unchanged, as probabilities do in the paper and in
+    zennit's other presets. (zennit's multiplies it by their gradient here: for ReLU that is the same, a saturated ReLU6
+    loses its relevance.)
+
     Use: where the map should be of one sign: which inputs excited the output, by winning probabilities layer by layer.
 
     Args:
@@ -174,7 +178,7 @@ def excitation_backprop(stabiliser: float = 1e-6) -> Composite:
     >>> excitation_backprop().name
     'excitation_backprop'
     """
-    entries = [(_LAYERS, rules.ZPlus(stabiliser)), (on.sum | on.pool, rules.Epsilon(stabiliser))]
+    entries = [(_LAYERS, rules.ZPlus(stabiliser)), *_around(stabiliser)]
     return Composite(entries, name="excitation_backprop", strict=False)
 
 

@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import lrp
+from tests.agreement.compared import NETWORKS, PRESETS, apart
 from tests.cases.networks import CASES
 
 GOLDEN = Path(__file__).parent / "golden" / "zennit.safetensors"
@@ -16,17 +17,15 @@ STORED = load_file(GOLDEN)
 MAPS = [key.split("/") for key in sorted(STORED) if not key.endswith("/output")]
 
 
-@pytest.mark.parametrize(("network", "composite"), MAPS, ids="-".join)
+@pytest.mark.parametrize(("network", "composite"), MAPS, ids=["-".join(each) for each in MAPS])
 def test_preset_equals_zennit(network, composite):
     case = CASES[network]
-    theirs = STORED[f"{network}/{composite}"]
-    relevance = lrp.explain(case.build(), case.agreement_inputs(), composite=getattr(lrp.presets, composite)())
-    apart = (relevance.input - theirs).abs().max() / theirs.abs().max()
-    assert apart <= 1e-10
-    torch.testing.assert_close(relevance.explained, STORED[f"{network}/output"].max(1).values, rtol=1e-12, atol=0)
+    r = lrp.explain(case.build(), case.agreement_inputs(), composite=PRESETS[composite](), ledger=False)
+    assert apart(r.input, STORED[f"{network}/{composite}"]) <= 1e-10
+    torch.testing.assert_close(r.explained, STORED[f"{network}/output"].max(1).values, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("network", sorted({network for network, _ in MAPS}))
+@pytest.mark.parametrize("network", NETWORKS)
 def test_stored_values_belong_to_these_networks(network):
     """If this fails, a network or the random stream changed: `make peers` writes the values anew."""
     case = CASES[network]
@@ -39,5 +38,4 @@ def test_stored_values_say_where_they_come_from():
         metadata = json.loads(file.metadata()["lrp"])
     assert metadata["versions"]["zennit"] == "0.5.1"
     assert {"about", "versions", "seeds", "date"} <= metadata.keys()
-    assert {network for network, _ in MAPS} >= {"mlp", "conv1d_net", "vgg_bn", "resnet18_small"}
-    assert {composite for _, composite in MAPS} == {"epsilon", "epsilon_plus", "epsilon_plus_flat"}
+    assert sorted(MAPS) == sorted([network, composite] for network in NETWORKS for composite in PRESETS)

@@ -32,14 +32,14 @@ class Case:
         return x
 
     def agreement_inputs(self) -> Tensor:
-        """`blank_inputs` for comparisons with other tools, which merge batch norms and so round differently.
+        """The last two of `blank_inputs`, for comparisons with tools that merge batch norms and so round differently.
 
         A blank image ties whole windows of a second or third max pool (`deep_pools`), and there the last bit picks
         the winner. For such a network only a corner is blank, which ties windows of the first pool.
         """
         if not self.deep_pools:
-            return self.blank_inputs()
-        x = self.inputs()
+            return self.blank_inputs()[1:]
+        x = self.inputs()[1:]
         x[-1, :, :8, :8] = 0
         return x
 
@@ -229,6 +229,36 @@ class ResidualFunctional(nn.Module):
         return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
+class DepthwiseModules(Depthwise):
+    """The same with a module for its average pooling: peers that follow modules alone can follow it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.bn(self.stem(x)))
+        x = self.block3(self.block2(self.block1(x)))
+        return self.head(torch.flatten(self.pool(x), 1))
+
+
+def depthwise_modules() -> nn.Module:
+    return prepare(DepthwiseModules(), seed=6)
+
+
+def smooth_net() -> nn.Module:
+    layers = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.SiLU(), nn.Conv2d(6, 8, 3, 2, groups=2), nn.GELU(), nn.Flatten()
+    head = nn.Linear(32, 12), nn.Sigmoid(), nn.Linear(12, 12), nn.Hardswish(), nn.Linear(12, 8), nn.ELU()
+    return prepare(nn.Sequential(*layers, *head, nn.Linear(8, 8), nn.Softplus(), nn.Linear(8, 3)), seed=12)
+
+
+def norm_first() -> nn.Module:
+    """Batch norm on the input, behind a ReLU and behind a pool: nowhere behind a linear layer, so not folded."""
+    layers = nn.BatchNorm2d(3), nn.Conv2d(3, 6, 3), nn.ReLU(), nn.BatchNorm2d(6), nn.MaxPool2d(2, 2, 1)
+    head = nn.Conv2d(6, 8, 3), nn.ReLU(), nn.AvgPool2d(2, 1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 2, 4)
+    return prepare(nn.Sequential(*layers, *head), seed=11)
+
+
 def residual_functional() -> nn.Module:
     return prepare(ResidualFunctional(), seed=8)
 
@@ -249,6 +279,9 @@ CASES: dict[str, Case] = {
         Case("resnet18_small", resnet18_small, lambda: signed(3, 3, 32, 32, seed=4)),
         Case("conv3d_net", conv3d_net, lambda: signed(3, 2, 8, 8, 8, seed=5)),
         Case("depthwise_net", depthwise_net, lambda: signed(3, 4, 20, 20, seed=6)),
+        Case("depthwise_modules", depthwise_modules, lambda: signed(3, 4, 20, 20, seed=6)),
+        Case("smooth_net", smooth_net, lambda: signed(3, 2, 8, 8, seed=12)),
+        Case("norm_first", norm_first, lambda: signed(3, 3, 9, 11, seed=11)),
         Case("avgpool_net", avgpool_net, lambda: signed(3, 3, 13, 15, seed=7)),
         Case("residual_functional", residual_functional, lambda: signed(3, 2, 9, 9, seed=8)),
         Case("bias_free_relu", bias_free_relu, lambda: signed(3, 3, 8, 8, seed=9)),

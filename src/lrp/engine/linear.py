@@ -133,6 +133,7 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
     slot = None if value.slot is None else run.tap_slot(call, value.slot)
     if isinstance(rule, PointwiseRule):
         record.gradient = False
+        run.needs_relevance_form = True  # the shift gives relevance to inputs that are zero
 
         def compute() -> Tensor:
             return call.run(as_constant)

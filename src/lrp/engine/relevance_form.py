@@ -1,7 +1,8 @@
 """Runs in relevance form: what autograd carries is relevance `R`, not multipliers.
 
-A Flat, WSquare or Box rule on a hidden op call gives relevance to units that are zero, which no multiplier can express.
-So where a composite has such a rule away from a source, the whole run carries relevance:
+A Flat, WSquare or Box rule on a hidden op call gives relevance to units that are zero, which no multiplier can express;
+so does Pass on a batch norm, whose shift makes something of zero. Where a composite has such a rule, the run carries
+relevance:
 
     moving and picking elements     the native gradient, applied to R
     activations, constant scales    `R_x = R_z` (an offset keeps its share)

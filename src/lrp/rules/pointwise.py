@@ -82,7 +82,9 @@ class Gate(PointwiseRule):
 class Pass(PointwiseRule):
     """Relevance passes unchanged, `R_x = R_z`: zennit's rule for activations and for batch norm on its own.
 
-    In multipliers `m_x = m z / x`. Where `x = 0` nothing can be handed on: the op call keeps `m z` as *shift*.
+    In multipliers `m_x = m z / x`. Where `x = 0` nothing can be handed on: the op call keeps `m z` as *shift*. Behind a
+    ReLU a batch norm meets many zeros, so with this rule on one the whole run carries relevance instead of multipliers,
+    and nothing is kept.
 
     Source: Anders et al. 2021 (zennit), rule `Pass`.
 
