@@ -52,6 +52,9 @@ def chosen(selector: Any, rule: rules.Rule) -> list[str]:
 
 SELECTED: dict[str, tuple[Any, rules.Rule, list[str]]] = {
     "first": (on.first, rules.Epsilon(), ["stem: conv1d"]),
+    "last": (on.last, rules.Epsilon(), ["head: linear"]),
+    "~last": (~on.last & on.linear, rules.Epsilon(), ["gate: linear"]),
+    "last | path": (on.last | "stem", rules.Epsilon(), ["stem: conv1d", "head: linear"]),
     "conv": (on.conv, rules.Epsilon(), ["stem: conv1d", "layer1.conv: conv1d", "layer10.conv: conv1d"]),
     "linear": (on.linear, rules.Epsilon(), ["gate: linear", "head: linear"]),
     "sum": (on.sum, rules.Epsilon(), ["layer1: add", "layer10: add"]),
@@ -61,6 +64,9 @@ SELECTED: dict[str, tuple[Any, rules.Rule, list[str]]] = {
     "product": (on.product, rules.Uniform(), [": mul"]),
     "op": (on.op(F.gelu), rules.Pass(), ["layer1.act: gelu", "layer10.act: gelu"]),
     "op, functional": (on.op(F.relu), rules.Pass(), [": relu"]),
+    "op, in place": (on.op(torch.relu_), rules.Pass(), [": relu"]),
+    "op, method": (on.op(Tensor.relu), rules.Pass(), [": relu"]),
+    "op, operator": (on.op(torch.add), rules.Epsilon(), ["layer1: add", "layer10: add"]),
     "module": (on.module(nn.Linear), rules.Epsilon(), ["gate: linear", "head: linear"]),
     "module, all beneath": (on.module(Block), rules.Pass(), ["layer1.norm: batch_norm", "layer1.act: gelu",
                                                            "layer10.norm: batch_norm", "layer10.act: gelu"]),
@@ -130,6 +136,34 @@ def test_first_is_the_first_call_of_each_branch():
     ][:2]
     for each in r.input:
         torch.testing.assert_close(each, each[:, :1].expand_as(each), rtol=1e-9, atol=1e-12)
+
+
+def test_last_is_the_last_call_of_each_branch():
+    """A convolution with batch norm folded in is one of them; what does not lead to the target is none."""
+    conv = prepare(nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3)), seed=1)
+    a, b, unused = (prepare(nn.Linear(3, 2), seed=i) for i in range(3))
+
+    def model(x: Tensor) -> Tensor:
+        h = conv(x)
+        y = F.relu(b(F.relu(a(h.mean(2)) @ torch.ones(2, 3, dtype=x.dtype))))
+        unused(h.mean(2))
+        return torch.cat([y, h.amax(2)], 1)
+
+    def lasts(target: int) -> list[str]:
+        composite = lrp.Composite([(on.last, rules.Epsilon(0.25))])
+        plan = lrp.explain(model, X, target=target, composite=composite).plan
+        return [f"{row.operation} {row.number}" for row in plan if row.entry == "last"]
+
+    # both numbers of y and of h are in one tensor, so both branches lead to any of its numbers
+    assert lasts(0) == lasts(3) == ["conv1d 0", "batch_norm 1", "linear 6"]
+
+
+def test_last_needs_a_plan():
+    composite = lrp.Composite([(~on.last & on.linear, rules.Gamma())])
+    assert composite.needs_plan
+    assert not presets.epsilon_plus_flat().needs_plan
+    with pytest.raises(lrp.errors.CompositeError, match=r"lrp\.explain"), lrp.record(composite):
+        pass
 
 
 def test_module_used_twice_is_selected_by_either_call():
@@ -250,3 +284,30 @@ def test_preset_keeps_its_input_rule_behind_an_activation():
     assert (row.rule, row.entry) == ("Flat(epsilon=1e-06)", "first & (conv | linear)")
     beside = lrp.explain(lambda x: conv(x).flatten(1), torch.tanh(X), composite=presets.epsilon_plus_flat())
     torch.testing.assert_close(r.input, beside.input, rtol=1e-12, atol=1e-15)
+
+
+OPERATORS: list[tuple[Any, Any]] = [
+    (torch.add, lambda x, y: x + y),
+    (Tensor.add_, lambda x, y: x.add(y)),
+    (torch.add, lambda x, y: y.__radd__(x)),
+    (torch.sub, lambda x, y: x - y),
+    (Tensor.__sub__, lambda x, y: torch.subtract(x, y)),
+    (torch.multiply, lambda x, y: x * y),
+    (torch.mul, lambda x, y: x.clone().mul_(y)),
+    (torch.div, lambda x, y: x / 2),
+    (torch.true_divide, lambda x, y: x.clone().div_(2)),
+    (torch.matmul, lambda x, y: x @ torch.eye(2, dtype=x.dtype)),
+    (torch.relu, lambda x, y: F.relu(x, inplace=False)),
+]
+
+
+@pytest.mark.parametrize(("function", "spelling"), OPERATORS)
+def test_op_takes_every_spelling(function: Any, spelling: Any):
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    entries = [(on.op(function), rule) for rule in (rules.Zero(), rules.Gate(), rules.Uniform())]
+    with lrp.record(lrp.Composite(entries, strict=False)) as tape:
+        y = spelling(tape.source(x), tape.source(2 * x)).sum(1)
+    chosen = {row.operation: row.entry for row in tape.relevance(y).plan}
+    assert chosen.pop("sum") == "(default)"
+    chosen.pop("clone", None)
+    assert list(chosen.values()) == [str(on.op(function))]

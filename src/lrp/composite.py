@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from lrp.errors import CompositeError
+from lrp.ops.table import same
 from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate, Taylor, Uniform
@@ -25,6 +26,7 @@ class Selectable(Protocol):
     family: str
     function: Any
     first: bool
+    last: bool
     module_types: tuple[type, ...]
 
 
@@ -40,22 +42,36 @@ class Selector:
 
     text: str
     matches: Callable[[Selectable], bool]
+    planned: bool = False
+    """Whether it asks what is known only after a forward pass."""
 
     def __and__(self, other: Selector | str) -> Selector:
-        second = _selector(other)
-        return Selector(f"{self} & {second}", lambda call: self.matches(call) and second.matches(call))
+        return _both(self, _selector(other))
+
+    def __rand__(self, other: str) -> Selector:
+        return _both(_selector(other), self)
 
     def __or__(self, other: Selector | str) -> Selector:
-        second = _selector(other)
-        return Selector(f"({self} | {second})", lambda call: self.matches(call) or second.matches(call))
+        return _either(self, _selector(other))
 
-    __rand__, __ror__ = __and__, __or__
+    def __ror__(self, other: str) -> Selector:
+        return _either(_selector(other), self)
 
     def __invert__(self) -> Selector:
-        return Selector(f"~({self})", lambda call: not self.matches(call))
+        return Selector(f"~({self})", lambda call: not self.matches(call), self.planned)
 
     def __str__(self) -> str:
         return self.text
+
+
+def _both(left: Selector, right: Selector) -> Selector:
+    planned = left.planned or right.planned
+    return Selector(f"{left} & {right}", lambda call: left.matches(call) and right.matches(call), planned)
+
+
+def _either(left: Selector, right: Selector) -> Selector:
+    planned = left.planned or right.planned
+    return Selector(f"({left} | {right})", lambda call: left.matches(call) or right.matches(call), planned)
 
 
 def _family(*families: str) -> Selector:
@@ -66,12 +82,15 @@ class on:
     """Selectors by what an op call is.
 
     `first`: linear and convolution calls with a source above and no other such call between, the first of each branch.
-    `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`: families of operations. `pool`: average
-    pooling, mean and sum over axes. `op(function)`: calls of one torch function. `module(type)`: calls made in modules
-    of a type.
+    `last`: linear and convolution calls with no other such call between them and the target, the last of each branch;
+    to know them costs one forward pass more.
+    `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`, `attention`, `embedding`: families of
+    operations. `pool`: average pooling, mean and sum over axes. `op(function)`: calls of one operation, however
+    spelled. `module(type)`: calls made in modules of a type.
     """
 
     first = Selector("first", lambda call: call.first)
+    last = Selector("last", lambda call: call.last, planned=True)
     linear = _family("linear")
     conv = _family("conv")
     norm = _family("norm")
@@ -80,11 +99,18 @@ class on:
     softmax = _family("softmax")
     activation = _family("activation")
     pool = _family("pool", "reduce")
+    attention = _family("attention")
+    embedding = _family("embedding")
 
     @staticmethod
     def op(function: Callable[..., Any]) -> Selector:
-        """Calls of one torch function, as the plan names it."""
-        return Selector(f"op({getattr(function, '__name__', function)})", lambda call: call.function == function)
+        """Calls of one operation: its function, its method, its operator and its in-place twins are one.
+
+        >>> import torch
+        >>> print(on.op(torch.relu))
+        op(relu)
+        """
+        return Selector(f"op({getattr(function, '__name__', function)})", lambda call: same(call.function, function))
 
     @staticmethod
     def module(kind: type) -> Selector:
@@ -150,6 +176,7 @@ class Composite:
     ) -> None:
         self.name, self.why, self.strict = name, why, strict
         self.entries: tuple[tuple[Selector, Rule], ...] = tuple(self._checked(entries))
+        self.last: frozenset[str] | None = None
 
     @staticmethod
     def _checked(entries: Iterable[tuple[Selector | str, Rule]]) -> Iterator[tuple[Selector, Rule]]:
@@ -162,6 +189,17 @@ class Composite:
                     cure="for example (on.conv, rules.ZPlus()); a rule is called to make it: ZPlus(), not ZPlus",
                 )
             yield _selector(entry[0]), entry[1]
+
+    @property
+    def needs_plan(self) -> bool:
+        """Whether an entry asks what is known only after a forward pass."""
+        return any(selector.planned for selector, _ in self.entries)
+
+    def knowing(self, last: Set[str]) -> Composite:
+        """The same composite for a forward pass whose last linear and convolution calls have these names."""
+        planned = Composite(self.entries, name=self.name, why=self.why, strict=self.strict)
+        planned.last = frozenset(last)
+        return planned
 
     def choose(self, call: Selectable) -> tuple[Rule | None, int | None]:
         """The rule of a call and the number of the entry that chose it (None: the default of its family)."""

@@ -17,7 +17,7 @@ from lrp.engine.run import Books, Run
 from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError
 from lrp.inputs import Inputs
-from lrp.presets import auto
+from lrp.presets import auto, zero
 from lrp.relevance import Relevance, nearest
 from lrp.result import Forward, finish
 from lrp.targets import Target, as_target
@@ -135,6 +135,9 @@ class Explainer:
 
     def _forward(self, given: Inputs, target: Target) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
+        if self.composite is not None and self.composite.needs_plan:
+            plan = self._under(zero(), given, target)
+            return self._under(self.composite.knowing(plan.run.last_calls(plan.explained)), given, target)
         if self.composite is not None:
             return self._under(self.composite, given, target)
         modules = self._module.modules() if self._module is not None else ()

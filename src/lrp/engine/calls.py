@@ -47,6 +47,7 @@ class OpCall:
         function: the torch function.
         module_types: the types of the modules it ran in, outermost first.
         first: it is linear or a convolution, and no other such call lies between a source and it.
+        last: the same towards the target; known to runs that were planned.
         use: how many-th call of this operation in this module path, from 0.
         shape: the shape of its first tensor result.
         rule: the rule it got.
@@ -72,6 +73,7 @@ class OpCall:
     gradient: bool = True
     note: str = ""
     covered: bool = True
+    last: bool = False
     bracketed: bool = False
     arrived: list[Probe] = field(default_factory=list)
     handed: list[Probe] = field(default_factory=list)

@@ -176,7 +176,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
     record.rule, record.entry = above.call.rule, above.call.entry
     record.note = f"with #{above.call.number} folded in"
     above.call.note = f"folded into #{record.number}"
-    record.first = above.call.first
+    record.first, record.last = above.call.first, above.call.last
     readers = Readers()
     if above.plain is not None:
         record.bracketed = run.relevance_form  # the way in is that of the linear call

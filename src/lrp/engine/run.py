@@ -25,8 +25,8 @@ from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, as_constant
-from lrp.engine.verify import Intervals, reaches, sequence_number
-from lrp.errors import LRPError
+from lrp.engine.verify import Intervals, last_calls, reaches, sequence_number
+from lrp.errors import CompositeError, LRPError
 from lrp.ops.activations import RECTIFIERS
 from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
@@ -71,6 +71,12 @@ class Run(TorchFunctionMode):
         relevance_form: bool = False,
     ) -> None:
         super().__init__()
+        if composite.needs_plan and composite.last is None:
+            raise CompositeError(
+                "which calls are last is known only after a forward pass",
+                where="on.last",
+                cure="lrp.explain, which plans one; or name the last layer by its path",
+            )
         self.composite, self.books = composite, books
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
         self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
@@ -354,6 +360,7 @@ class Run(TorchFunctionMode):
                 value.readers.note(op.name in RECTIFIERS)
         first = family in ("linear", "conv") and not any(value.linear_above for value in values if value is not None)
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
+        call.last = self.composite.last is not None and call.name in self.composite.last
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         else:
@@ -423,6 +430,10 @@ class Run(TorchFunctionMode):
         return result
 
     # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def last_calls(self, target: Tensor) -> set[str]:
+        """The names of the linear and convolution calls with no other such call between them and the target."""
+        return last_calls(edge_of(target), self.intervals)
 
     def detached_from(self, structure: Any) -> Detached | None:
         """Where a tensor of a structure lost its way back to a source, if it did."""

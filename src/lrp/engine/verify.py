@@ -16,8 +16,9 @@ from torch.autograd.graph import GradientEdge, Node
 from lrp.engine.calls import OpCall, edge_of
 from lrp.errors import UncoveredError, UnseenError
 from lrp.ops.table import is_registered_node
+from lrp.rules.base import WEIGHTED
 
-__all__ = ["Intervals", "nodes_on_the_way", "reaches", "sequence_number", "verify"]
+__all__ = ["Intervals", "last_calls", "nodes_on_the_way", "reaches", "sequence_number", "verify"]
 
 
 class Intervals:
@@ -76,6 +77,24 @@ def nodes_on_the_way(targets: Iterable[Node], leaves: Iterable[Tensor]) -> list[
         for node in order
         if reaching[node] and node not in ends
     ]
+
+
+def last_calls(target: GradientEdge, intervals: Intervals) -> set[str]:
+    """The names of the linear and convolution calls with no other such call between them and the target."""
+    names: set[str] = set()
+    seen: set[Node] = set()
+    stack = [target.node]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        _, call = intervals.find(node._sequence_nr())
+        if call is not None and call.family in WEIGHTED:
+            names.add(call.name)
+        else:
+            stack += [below for below, _ in node.next_functions if below is not None]
+    return names
 
 
 def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:

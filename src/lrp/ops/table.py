@@ -22,10 +22,18 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_registered_node", "lookup", "register"]
+__all__ = ["is_registered_node", "lookup", "register", "same"]
 
 
 _INCREMENTS = {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__idiv__": "div"}
+
+_SPELLINGS = (
+    *(("add", "__add__", "__radd__"), ("sub", "subtract", "__sub__"), ("rsub", "__rsub__")),
+    *(("mul", "multiply", "__mul__", "__rmul__"), ("neg", "negative"), ("matmul", "__matmul__", "__rmatmul__")),
+    *(("div", "divide", "true_divide", "__truediv__", "__div__"), ("__rtruediv__", "__rdiv__")),
+)
+"""The names that one operation has in several lines."""
+_USUAL = {name: spellings[0] for spellings in _SPELLINGS for name in spellings}
 
 
 def _lines() -> Iterator[Op]:
@@ -75,6 +83,20 @@ _registered: dict[Any, Op] = {}
 def lookup(function: Any) -> Op | None:
     """The table's line for a torch function, or None; what the user registered comes first."""
     return _registered.get(function) or _TABLE.get(function)
+
+
+def same(function: Any, other: Any) -> bool:
+    """Whether two torch functions are spellings of one operation.
+
+    >>> same(torch.Tensor.relu_, F.relu), same(torch.Tensor.__iadd__, torch.add), same(torch.add, torch.sub)
+    (True, True, False)
+    """
+    if function == other:
+        return True
+    op, other_op = lookup(function), lookup(other)
+    if op is None or other_op is None:
+        return False
+    return _USUAL.get(op.name, op.name) == _USUAL.get(other_op.name, other_op.name)
 
 
 def is_registered_node(name: str) -> bool:
