@@ -53,6 +53,8 @@ def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: float = 0.0, *
         z = bias
         for value, weight in zip(values, weights, strict=True):
             z += value * weight
+        if z == 0 and rule == "ResidualGamma":  # LRP-0 there
+            relevance = [r + multiplier * x_i * w for r, x_i, w in zip(relevance, values, weights, strict=True)]
         for side in contributions(Unit(values, weights, bias, connected, z), **parameters):
             arrived = side.factor * z * multiplier
             denominator = sum(side.parts) + side.bias
@@ -142,6 +144,7 @@ CONTRIBUTIONS: dict[str, Callable[..., list[Side]]] = {
     "ZPlus": _positive,
     "AlphaBeta": _alpha_beta,
     "Gamma": _gamma,
+    "ResidualGamma": _gamma,
     "Flat": _flat,
     "WSquare": _squared,
     "Box": _box,

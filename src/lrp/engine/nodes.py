@@ -20,6 +20,7 @@ from lrp.engine.values import Readers
 from lrp.rules.base import Kept
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import Activation, PointwiseRule, Taylor
+from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "Arriving",
@@ -33,6 +34,7 @@ __all__ = [
     "Scale",
     "SoftmaxNode",
     "Stopped",
+    "SumNode",
     "Valued",
 ]
 
@@ -292,6 +294,37 @@ class InputNode(_Node):
         relevance_in, kept = ctx.rule.distribute(op, x, m if ctx.relevance_form else z * m)
         delivered = (None, relevance_in) if ctx.at_source else (relevance_in, None)
         return *delivered, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
+
+
+class SumNode(_Node):
+    """Runs `coefficients[0] a + coefficients[1] b` natively and applies `ResidualGamma` to it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        b: Tensor,
+        compute: Callable[[], Tensor],
+        rule: ResidualGamma,
+        coefficients: tuple[float, float],
+        in_place: bool,
+    ) -> Tensor:
+        ctx.rule, ctx.coefficients = rule, coefficients
+        before = a.clone() if in_place else a
+        z = compute()
+        if in_place:
+            ctx.mark_dirty(a)
+            z = a
+        ctx.save_for_backward(before, b, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        a, b, z = ctx.saved_tensors
+        by_a, by_b = ctx.coefficients
+        to_a, to_b = ctx.rule.factors(z, by_a * a, by_b * b)
+        m_a, m_b = m * to_a * by_a, m * to_b * by_b
+        return m_a.sum_to_size(a.shape), m_b.sum_to_size(b.shape), None, None, None, None
 
 
 class SoftmaxNode(_Node):

@@ -432,7 +432,7 @@ class Run(TorchFunctionMode):
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def last_calls(self, target: Tensor) -> set[str]:
-        """The names of the linear and convolution calls with no other such call between them and the target."""
+        """The names of the linear and convolution calls that lead to the target, and to no other such call."""
         return last_calls(edge_of(target), self.intervals)
 
     def detached_from(self, structure: Any) -> Detached | None:

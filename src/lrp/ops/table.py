@@ -22,7 +22,7 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_registered_node", "lookup", "register", "same"]
+__all__ = ["is_registered_node", "lookup", "register", "same", "usual"]
 
 
 _INCREMENTS = {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__idiv__": "div"}
@@ -96,7 +96,12 @@ def same(function: Any, other: Any) -> bool:
     op, other_op = lookup(function), lookup(other)
     if op is None or other_op is None:
         return False
-    return _USUAL.get(op.name, op.name) == _USUAL.get(other_op.name, other_op.name)
+    return usual(op.name) == usual(other_op.name)
+
+
+def usual(name: str) -> str:
+    """The usual name of an operation that has several lines."""
+    return _USUAL.get(name, name)
 
 
 def is_registered_node(name: str) -> bool:

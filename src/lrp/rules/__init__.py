@@ -10,6 +10,7 @@ from lrp.rules.linear import Epsilon, Zero
 from lrp.rules.passing import PassDetached, Stop
 from lrp.rules.pointwise import Gate, Pass, Taylor, Uniform
 from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
+from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "AlphaBeta",
@@ -20,6 +21,7 @@ __all__ = [
     "Gate",
     "Pass",
     "PassDetached",
+    "ResidualGamma",
     "Rule",
     "Stop",
     "Taylor",
