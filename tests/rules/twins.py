@@ -44,12 +44,17 @@ def matrix(linear: Function, like: Tensor) -> Matrix:
     return torch.stack(columns, 1).tolist()
 
 
-def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: float = 0.0, **parameters: Any) -> Shared:
-    """Share out the relevance `R_j = z_j m_j` of all outputs among the inputs `x`."""
+def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: Any = 0.0, **parameters: Any) -> Shared:
+    """Share out the relevance `R_j = z_j m_j` of all outputs among the inputs `x`.
+
+    `epsilon` is a number, or a list with one for each output.
+    """
+    epsilons = epsilon if isinstance(epsilon, list) else [epsilon] * len(op.bias)
     contributions = CONTRIBUTIONS[rule]
     values, multipliers = x.flatten().tolist(), m.flatten().tolist()
     relevance, kept = [0.0] * len(values), {"bias": 0.0, "stabiliser": 0.0, "one-sided": 0.0}
-    for weights, bias, connected, multiplier in zip(op.weight, op.bias, op.connected, multipliers, strict=True):
+    units = zip(op.weight, op.bias, op.connected, multipliers, epsilons, strict=True)
+    for weights, bias, connected, multiplier, epsilon in units:
         z = bias
         for value, weight in zip(values, weights, strict=True):
             z += value * weight

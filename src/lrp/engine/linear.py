@@ -39,7 +39,7 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     def apply(data: Tensor, w: Tensor) -> Tensor:
         return function(data, w, None)
 
-    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative, features=-1 - spatial)
+    op = LinearOp(apply, weight, column, (run.value(x) or Value()).nonnegative, **_axes(-1 - spatial, weight))
     axis = 0 if x.dim() == weight.dim() > 1 else None
 
     def native(data: Tensor, b: Tensor | None) -> Tensor:
@@ -66,9 +66,14 @@ def handle_matmul(run: Run, call: TorchCall) -> Outcome:
         return call.run(lambda tensor: data if tensor is x else weight)
 
     features = -1 if data_left or x.dim() == 1 else -2
-    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative, features=features)
+    op = LinearOp(apply, weight, None, (run.value(x) or Value()).nonnegative, **_axes(features, weight))
     axis = 1 if data_left and weight.dim() == 2 and x.dim() == 2 else None
     return _under_rule(run, call, x, op, native, None, axis)
+
+
+def _axes(features: int, weight: Tensor) -> dict[str, Any]:
+    """The axes of the input's features and the output's units; a weight vector stands for one unit."""
+    return {"features": features, "units": features if weight.dim() > 1 else None}
 
 
 def _under_rule(
@@ -95,7 +100,7 @@ def _under_rule(
     if isinstance(rule, ArrivingRule):
         if foldable is not None:
             foldable.plain = z
-        z = run.arriving(record, z, rule)
+        z = run.arriving(record, z, rule, op.units)
         return Outcome(z, Value(linear_above=True, foldable=foldable))
     return Outcome(z, Value(linear_above=True))
 
@@ -166,7 +171,7 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
         return Outcome(z, Value(slot=slot))
     z = _affine(run, call, x, data)
     if isinstance(rule, ArrivingRule):
-        z = run.arriving(record, z, rule)
+        z = run.arriving(record, z, rule, 1 - z.dim())
     return Outcome(z, Value(slot=slot))
 
 
@@ -184,7 +189,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         above.call.arrived += record.handed
         z = _affine(run, call, x, plain)
         assert isinstance(record.rule, ArrivingRule)
-        z = run.arriving(record, z, record.rule)
+        z = run.arriving(record, z, record.rule, 1 - z.dim())
     else:
         scale, shift = _scale_and_shift(call)
         shape = [1] * above.op.weight.dim()

@@ -186,16 +186,18 @@ class Arriving(_Node):
     """Applies an `ArrivingRule` behind a native operation."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, rule: ArrivingRule, in_place: bool, *slots: Tensor | None) -> Tensor:
-        ctx.rule = rule
+    def forward(
+        ctx: Any, z: Tensor, rule: ArrivingRule, units: int | None, in_place: bool, *slots: Tensor | None
+    ) -> Tensor:
+        ctx.rule, ctx.units = rule, units
         ctx.save_for_backward(z)
         return _same(ctx, z, in_place)
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         (z,) = ctx.saved_tensors
-        q, kept = ctx.rule.arriving(z, m)
-        return q, None, None, *_pay(ctx, ctx.rule.kinds, kept, 3)
+        q, kept = ctx.rule.arriving(z, m, ctx.units)
+        return q, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 4)
 
 
 class Pointwise(_Node):

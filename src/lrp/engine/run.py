@@ -271,10 +271,12 @@ class Run(TorchFunctionMode):
         call.record.handed.append(Probe(edge_of(tapped), None))
         return tapped
 
-    def arriving(self, call: OpCall, z: Tensor, rule: ArrivingRule, in_place: bool = False) -> Tensor:
-        """Put an `ArrivingRule` behind a native operation."""
+    def arriving(
+        self, call: OpCall, z: Tensor, rule: ArrivingRule, units: int | None = None, in_place: bool = False
+    ) -> Tensor:
+        """Put an `ArrivingRule` behind a native operation, whose units lie along an axis of z, or have none."""
         call.gradient = False
-        return Arriving.apply(z, rule, in_place, *self.slots(call, rule.kinds, z))
+        return Arriving.apply(z, rule, units, in_place, *self.slots(call, rule.kinds, z))
 
     def scale(self, call: OpCall, tensor: Tensor, share: float, in_place: bool = False) -> Tensor:
         """Multiply the multiplier that arrives at a tensor by a share."""
