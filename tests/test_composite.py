@@ -141,21 +141,23 @@ def test_first_is_the_first_call_of_each_branch():
 def test_last_is_the_last_call_of_each_branch():
     """A convolution with batch norm folded in is one of them; what does not lead to the target is none."""
     conv = prepare(nn.Sequential(nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3)), seed=1)
-    a, b, unused = (prepare(nn.Linear(3, 2), seed=i) for i in range(3))
+    a, b, skip, unused = (prepare(nn.Linear(2, 2), seed=i) for i in range(4))
 
     def model(x: Tensor) -> Tensor:
-        h = conv(x)
-        y = F.relu(b(F.relu(a(h.mean(2)) @ torch.ones(2, 3, dtype=x.dtype))))
-        unused(h.mean(2))
-        return torch.cat([y, h.amax(2)], 1)
+        h = a(x.mean(2))
+        y = F.relu(skip(h) + b(F.relu(h)) @ torch.ones(2, 2, dtype=x.dtype)) + h
+        unused(y)
+        return torch.cat([y, conv(x).amax(2)], 1)
 
-    def lasts(target: int) -> list[str]:
-        composite = lrp.Composite([(on.last, rules.Epsilon(0.25))])
+    composite = lrp.Composite([(on.last, rules.Epsilon(0.25))])
+    for target in (0, 3):  # in one tensor, so both branches lead to either number
         plan = lrp.explain(model, X, target=target, composite=composite).plan
-        return [f"{row.operation} {row.number}" for row in plan if row.entry == "last"]
-
-    # both numbers of y and of h are in one tensor, so both branches lead to any of its numbers
-    assert lasts(0) == lasts(3) == ["conv1d 0", "batch_norm 1", "linear 6"]
+        assert [f"{row.operation} {row.number}" for row in plan if row.entry == "last"] == [
+            "linear 2",
+            "matmul 5",
+            "conv1d 10",
+            "batch_norm 11",
+        ]
 
 
 def test_last_needs_a_plan():

@@ -171,8 +171,8 @@ def test_rows_of_every_kind_have_their_formula():
 
 def test_a_residual_warns_and_names_the_cure():
     class Broken(rules.Epsilon):
-        def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, dict[str, Callable[[], Tensor]]]:
-            q, kept = super().arriving(z, m)
+        def arriving(self, z: Tensor, m: Tensor, units: int | None) -> tuple[Tensor, dict[str, Callable[[], Tensor]]]:
+            q, kept = super().arriving(z, m, units)
             return 0.5 * q, kept
 
     model = nn.Linear(3, 2, dtype=torch.float64)

@@ -84,8 +84,8 @@ class on:
     """Selectors by what an op call is.
 
     `first`: linear and convolution calls with a source above and no other such call between, the first of each branch.
-    `last`: linear and convolution calls with no other such call between them and the target, the last of each branch;
-    to know them costs one forward pass more.
+    `last`: linear and convolution calls that lead to the target and to no other such call, the last of each branch; to
+    know them costs one forward pass more.
     `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`, `attention`, `embedding`: families of
     operations. `pool`: average pooling, mean and sum over axes. `op(function)`: calls of one operation, however
     spelled. `module(type)`: calls made in modules of a type.

@@ -20,16 +20,16 @@ from tests.cases.networks import CASES
 class EpsilonWithoutFactor(rules.Epsilon):
     """Forgets `z` in `m z / st(z)`."""
 
-    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
-        q, kept = super().arriving(z, m)
+    def arriving(self, z: Tensor, m: Tensor, units: int | None) -> tuple[Tensor, Kept]:
+        q, kept = super().arriving(z, m, units)
         return q * 0.9, kept
 
 
 class EpsilonWithoutStabiliser(rules.Epsilon):
     """Forgets the row of what its stabiliser keeps."""
 
-    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
-        q, _ = super().arriving(z, m)
+    def arriving(self, z: Tensor, m: Tensor, units: int | None) -> tuple[Tensor, Kept]:
+        q, _ = super().arriving(z, m, units)
         return q, {"stabiliser": lambda: torch.zeros_like(q)}
 
 

@@ -45,7 +45,10 @@ def drive(
 
 def twin_of(rule: lrp.rules.Rule, op: Dense, x: Tensor, m: Tensor) -> Shared:
     """What the slow twin of a rule makes of the multipliers `m` at the outputs of `op`."""
-    return share(type(rule).__name__, op, x, m, **{field.name: getattr(rule, field.name) for field in fields(rule)})
+    parameters = {field.name: getattr(rule, field.name) for field in fields(rule)}
+    return share(
+        type(rule).__name__, op, x, m, **{name: value for name, value in parameters.items() if value is not False}
+    )
 
 
 def assert_kept_as_the_twin(ours: lrp.Relevance, truth: Shared) -> None:

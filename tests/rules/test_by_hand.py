@@ -289,6 +289,44 @@ def test_box_takes_the_features_of_linear_calls(name: str) -> None:
     assert r.input.tolist()[0] == close([3 / 2, 1 / 2])
 
 
+def test_relative_epsilon_means_the_same_at_any_scale() -> None:
+    # z = (3, 4), root mean square 5/sqrt(2); one half of it: st(z) = 3 + 5/sqrt(8), 4 + 5/sqrt(8)
+    half = 5 / math.sqrt(8)
+    expected = [9 / (3 + half), 16 / (4 + half)]
+    for scale in (1e-9, 1.0, 1e9):
+        for others in ([], [[7, 7]]):  # another sample changes nothing
+            x = scale * tensor([3, 4], *others)
+            rule = rules.Epsilon(0.5, relative=True)
+            r = drive(lambda x: x @ torch.eye(2).double(), x, torch.ones_like(x) / scale, [(on.linear, rule)])
+            assert r.input[0].tolist() == close(expected)
+    # nothing but zeros: nothing to hand on, and no NaN
+    r = drive(lambda x: x @ torch.eye(2).double(), tensor([0, 0]), tensor([1, 1]), [(on.linear, rule)])
+    assert r.input.tolist() == [[0, 0]]
+
+
+def test_relative_epsilon_is_not_for_sums() -> None:
+    with pytest.raises(lrp.errors.CompositeError, match="matched no op call"):
+        drive(torch.add, (tensor(3), tensor(-1)), tensor(0.5), [(on.sum, rules.Epsilon(0.1, relative=True))])
+
+
+def test_relative_epsilon_of_batch_norm_is_by_channel() -> None:
+    # batch norm that doubles: z = (6, 8) over channels, (2, 2) at the second place
+    x = tensor([[3, 1], [4, 1]]).view(1, 2, 2)
+    rule = rules.Epsilon(0.5, relative=True)
+
+    def norm(x: Tensor) -> Tensor:
+        return F.batch_norm(x, torch.zeros(2).double(), torch.full((2,), 0.25).double(), eps=0)
+
+    def folded(x: Tensor) -> Tensor:
+        return norm(F.conv1d(x, torch.eye(2).double()[..., None]))
+
+    for function, selector in ((norm, on.norm), (folded, on.conv)):
+        r = drive(function, x, torch.ones_like(x), [(selector, rule)])
+        half, place = 5 / math.sqrt(2), 1.0
+        expected = [[36 / (6 + half), 4 / (2 + place)], [64 / (8 + half), 4 / (2 + place)]]
+        assert r.input[0].tolist() == [close(row) for row in expected]
+
+
 # --- sums and products ------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from tests.ops.driving import (
     multiplier_for,
     twin_of,
 )
-from tests.rules.twins import Dense, joined, matrix
+from tests.rules.twins import Dense, joined, matrix, share
 
 # Every rule of linear calls. A new rule is one line here, and its formula in twins.py.
 ALL_RULES: list[rules.Rule] = [
@@ -111,6 +111,29 @@ def test_op_calls_lose_nothing(name: str, rule: rules.Rule) -> None:
     assert_same_map(calls.input, sinks.input)
     assert len(calls.ledger.lost) >= 1
     assert_books_balance(calls)
+
+
+# Where the units of the output of a call lie; None for a single unit.
+UNITS: dict[str, int | None] = {
+    **{"linear": 1, "linear-3d": 2, "linear-vector": 0, "linear-one-unit": 1, "x@w": 1, "w@x": 0, "w@x-3d": 1},
+    **{"x@w-batched-weight": 2, "w@x-batched-weight": 1, "mv-left": None, "mv-right": 0, "dot": None, "rmatmul": 0},
+    **{"conv1d": 1, "conv1d-unbatched": 0, "conv2d-groups": 1, "conv2d-unbatched": 0, "conv3d": 1},
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_relative_epsilon_is_a_share_of_the_spread_over_units(name: str) -> None:
+    case, units = LINEAR_CALLS[name], UNITS[name]
+    z = run(case, case.x)
+    m = multiplier_for(z)
+    spread = z.abs() if units is None else (z**2).mean(units, keepdim=True).sqrt().expand_as(z)
+    truth = share("Epsilon", dense(name), case.x, m, epsilon=(0.3 * spread).flatten().tolist())
+    for level in ("sinks", "calls"):
+        entries = [(on.conv | on.linear, rules.Epsilon(0.3, relative=True))]
+        ours = drive(lambda x: run(case, x), case.x, m, entries, ledger=level)
+        assert_same_map(ours.input, truth.relevance)
+        assert_kept_as_the_twin(ours, truth)
+        assert_books_balance(ours)
 
 
 def minus_one_in_place(x: Tensor) -> Tensor:

@@ -49,15 +49,22 @@ def joined(linear: Function, like: Tensor) -> Matrix:
     return [[float(weight != 0) for weight in row] for row in matrix(linear, like)]
 
 
-def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: float = 0.0, **parameters: Any) -> Shared:
-    """Share out the relevance `R_j = z_j m_j` of all outputs among the inputs `x`."""
+def share(rule: str, op: Dense, x: Tensor, m: Tensor, *, epsilon: Any = 0.0, **parameters: Any) -> Shared:
+    """Share out the relevance `R_j = z_j m_j` of all outputs among the inputs `x`.
+
+    `epsilon` is a number, or a list with one for each output.
+    """
+    epsilons = epsilon if isinstance(epsilon, list) else [epsilon] * len(op.bias)
     contributions = CONTRIBUTIONS[rule]
     values, multipliers = x.flatten().tolist(), m.flatten().tolist()
     relevance, kept = [0.0] * len(values), {"bias": 0.0, "stabiliser": 0.0, "one-sided": 0.0}
-    for weights, bias, connected, multiplier in zip(op.weight, op.bias, op.connected, multipliers, strict=True):
+    units = zip(op.weight, op.bias, op.connected, multipliers, epsilons, strict=True)
+    for weights, bias, connected, multiplier, epsilon in units:
         z = bias
         for value, weight in zip(values, weights, strict=True):
             z += value * weight
+        if z == 0 and rule == "ResidualGamma":  # LRP-0 there
+            relevance = [r + multiplier * x_i * w for r, x_i, w in zip(relevance, values, weights, strict=True)]
         for side in contributions(Unit(values, weights, bias, connected, z), **parameters):
             arrived = side.factor * z * multiplier
             denominator = sum(side.parts) + side.bias
@@ -147,6 +154,7 @@ CONTRIBUTIONS: dict[str, Callable[..., list[Side]]] = {
     "ZPlus": _positive,
     "AlphaBeta": _alpha_beta,
     "Gamma": _gamma,
+    "ResidualGamma": _gamma,
     "Flat": _flat,
     "WSquare": _squared,
     "Box": _box,

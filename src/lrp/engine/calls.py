@@ -50,7 +50,7 @@ class OpCall:
         function: the torch function.
         module_types: the types of the modules it ran in, outermost first.
         first: it is linear or a convolution, and no other such call lies between a source and it.
-        last: the same towards the target; known to runs that were planned.
+        last: it is one, and leads to no other such call on the way to the target; known where the run was planned.
         use: how many-th call of this operation in this module path, from 0.
         shape: the shape of its first tensor result.
         rule: the rule it got.

@@ -26,6 +26,7 @@ from lrp.engine.product import handle_product
 from lrp.engine.relevance_form import scaled
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.sums import residual_sum
 from lrp.engine.values import Value
 from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
@@ -34,6 +35,7 @@ from lrp.ops.moving import DROPOUTS
 from lrp.ops.op import Op
 from lrp.rules.linear import ArrivingRule
 from lrp.rules.passing import Stop
+from lrp.rules.sums import ResidualGamma
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -147,6 +149,8 @@ def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
 def _handle_linear_in_data(run: Run, call: TorchCall) -> Outcome:
     """Sums, average pooling, mean: native, perhaps with a rule on the multiplier that arrives."""
     value = Value(factors=_factors(run, call))
+    if isinstance(call.record.rule, ResidualGamma):
+        return Outcome(residual_sum(run, call, call.record.rule), value)
     if call.record.family == "sum":
         value.point = step(run, call, affine=True)
     result = carry_out(run, call)

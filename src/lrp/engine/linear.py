@@ -34,7 +34,14 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
     x = call.data[0]
     weighted = as_weighted(call, x)
     nonnegative = (run.value(x) or Value()).nonnegative
-    op = LinearOp(weighted.apply, weighted.weight, weighted.bias, nonnegative, features=weighted.features)
+    op = LinearOp(
+        weighted.apply,
+        weighted.weight,
+        weighted.bias,
+        nonnegative,
+        features=weighted.features,
+        units=weighted.units,
+    )
 
     def native(data: Tensor) -> Tensor:
         return call.run(lambda tensor: data if tensor is x else as_constant(tensor))
@@ -67,7 +74,7 @@ def _under_rule(
     if isinstance(rule, ArrivingRule):
         if foldable is not None:
             foldable.plain = z
-        z = run.arriving(record, z, rule)
+        z = run.arriving(record, z, rule, op.units)
         return Outcome(z, Value(linear_above=True, foldable=foldable))
     return Outcome(z, Value(linear_above=True))
 
@@ -94,7 +101,7 @@ def _under_reference(
         z = run.constants(record, z, op.bias, "bias")
     z = run.constants(record, z, -reference, "reference")
     if isinstance(rule, ArrivingRule):
-        z = run.arriving(record, z, rule)
+        z = run.arriving(record, z, rule, op.units)
     return Outcome(z, Value(linear_above=True))
 
 
@@ -142,7 +149,7 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
         return Outcome(z, Value(slot=slot))
     z = _affine(run, call, x, data)
     if isinstance(rule, ArrivingRule):
-        z = run.arriving(record, z, rule)
+        z = run.arriving(record, z, rule, 1 - z.dim())
     return Outcome(z, Value(slot=slot))
 
 
@@ -172,7 +179,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         above.call.arrived += record.handed
         z = _affine(run, call, x, plain)
         assert isinstance(record.rule, ArrivingRule)
-        z = run.arriving(record, z, record.rule)
+        z = run.arriving(record, z, record.rule, 1 - z.dim())
     else:
         scale, shift = _scale_and_shift(call)
         b = shift.view(-1, *[1] * (x.dim() - 2))

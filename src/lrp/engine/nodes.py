@@ -21,6 +21,7 @@ from lrp.rules.base import Kept
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import Activation, PointwiseRule
 from lrp.rules.softmax import SoftmaxRule
+from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "Arriving",
@@ -35,6 +36,7 @@ __all__ = [
     "Scale",
     "SoftmaxNode",
     "Stopped",
+    "SumNode",
     "Valued",
 ]
 
@@ -186,16 +188,18 @@ class Arriving(Node):
     """Applies an `ArrivingRule` behind a native operation."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, rule: ArrivingRule, in_place: bool, *slots: Tensor | None) -> Tensor:
-        ctx.rule = rule
+    def forward(
+        ctx: Any, z: Tensor, rule: ArrivingRule, units: int | None, in_place: bool, *slots: Tensor | None
+    ) -> Tensor:
+        ctx.rule, ctx.units = rule, units
         ctx.save_for_backward(z)
         return _same(ctx, z, in_place)
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         (z,) = ctx.saved_tensors
-        q, kept = ctx.rule.arriving(z, m)
-        return q, None, None, *_pay(ctx, ctx.rule.kinds, kept, 3)
+        q, kept = ctx.rule.arriving(z, m, ctx.units)
+        return q, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 4)
 
 
 class Pointwise(Node):
@@ -321,8 +325,39 @@ class InputNode(Node):
         return *delivered, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
 
 
+class SumNode(Node):
+    """Runs `coefficients[0] a + coefficients[1] b` natively and applies `ResidualGamma` to it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        a: Tensor,
+        b: Tensor,
+        compute: Callable[[], Tensor],
+        rule: ResidualGamma,
+        coefficients: tuple[float, float],
+        in_place: bool,
+    ) -> Tensor:
+        ctx.rule, ctx.coefficients = rule, coefficients
+        before = a.clone() if in_place else a
+        z = compute()
+        if in_place:
+            ctx.mark_dirty(a)
+            z = a
+        ctx.save_for_backward(before, b, z)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        a, b, z = ctx.saved_tensors
+        by_a, by_b = ctx.coefficients
+        to_a, to_b = ctx.rule.factors(z, by_a * a, by_b * b)
+        m_a, m_b = m * to_a * by_a, m * to_b * by_b
+        return m_a.sum_to_size(a.shape), m_b.sum_to_size(b.shape), None, None, None, None
+
+
 class SoftmaxNode(Node):
-    """Runs a softmax or log-softmax natively and applies a `SoftmaxRule` to it."""
+    """Runs a softmax or log-softmax natively; its rule is the native gradient, and tells what it does not hand on."""
 
     @staticmethod
     def forward(

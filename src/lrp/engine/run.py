@@ -304,10 +304,12 @@ class Run(TorchFunctionMode):
         call.record.handed.append(Probe(edge_of(tapped), None))
         return tapped
 
-    def arriving(self, call: OpCall, z: Tensor, rule: ArrivingRule, in_place: bool = False) -> Tensor:
-        """Put an `ArrivingRule` behind a native operation."""
+    def arriving(
+        self, call: OpCall, z: Tensor, rule: ArrivingRule, units: int | None = None, in_place: bool = False
+    ) -> Tensor:
+        """Put an `ArrivingRule` behind a native operation, whose units lie along an axis of z, or have none."""
         call.gradient = False
-        return Arriving.apply(z, rule, in_place, *self.slots(call, rule.kinds, z))
+        return Arriving.apply(z, rule, units, in_place, *self.slots(call, rule.kinds, z))
 
     def scale(self, call: OpCall, tensor: Tensor, share: float, in_place: bool = False) -> Tensor:
         """Multiply the multiplier that arrives at a tensor by a share."""
@@ -475,7 +477,7 @@ class Run(TorchFunctionMode):
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def last_calls(self, target: Tensor) -> set[str]:
-        """The names of the linear and convolution calls with no other such call between them and the target."""
+        """The names of the linear and convolution calls that lead to the target, and to no other such call."""
         return last_calls(edge_of(target), self.intervals)
 
     def detached_from(self, structure: Any) -> Detached | None:

@@ -80,21 +80,36 @@ def nodes_on_the_way(targets: Iterable[Node], leaves: Iterable[Tensor]) -> list[
 
 
 def last_calls(target: GradientEdge, intervals: Intervals) -> set[str]:
-    """The names of the linear and convolution calls with no other such call between them and the target."""
-    names: set[str] = set()
-    seen: set[Node] = set()
-    stack = [target.node]
+    """The names of the linear and convolution calls that lead to the target, and to no other such call."""
+
+    def call_of(node: Node) -> OpCall | None:
+        _, call = intervals.find(node._sequence_nr())
+        return call if call is not None and call.family in WEIGHTED else None
+
+    def names(nodes: Iterable[Node]) -> set[str]:
+        return {call.name for node in nodes if (call := call_of(node)) is not None}
+
+    every = _behind([target.node])
+    inputs = [
+        below
+        for node in every
+        if (call := call_of(node)) is not None
+        for below, _ in node.next_functions
+        if below is not None and call_of(below) is not call
+    ]
+    return names(every) - names(_behind(inputs))
+
+
+def _behind(starts: Iterable[Node]) -> set[Node]:
+    """The autograd nodes that these lead to, and these themselves."""
+    found: set[Node] = set()
+    stack = list(starts)
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        _, call = intervals.find(node._sequence_nr())
-        if call is not None and call.family in WEIGHTED:
-            names.add(call.name)
-        else:
+        if node not in found:
+            found.add(node)
             stack += [below for below, _ in node.next_functions if below is not None]
-    return names
+    return found
 
 
 def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:

@@ -38,6 +38,11 @@ class Weighted:
     scaled: Callable[[Tensor, Tensor], Tensor] | None = None
     features: int = -1
 
+    @property
+    def units(self) -> int | None:
+        """The axis of the output along which its units lie, from the end; a weight vector stands for one unit."""
+        return self.features if self.weight.dim() > 1 else None
+
 
 def as_weighted(call: TorchCall, x: Tensor) -> Weighted:
     """The call as a rule of linear operations sees it, with `x` its data operand."""

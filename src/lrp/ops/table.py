@@ -23,7 +23,7 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_registered_node", "lookup", "register", "same"]
+__all__ = ["is_registered_node", "lookup", "register", "same", "usual"]
 
 
 _INCREMENTS = {
@@ -109,7 +109,12 @@ def same(function: Any, other: Any) -> bool:
     op, other_op = lookup(function), lookup(other)
     if op is None or other_op is None:
         return False
-    return _USUAL.get(op.name, op.name) == _USUAL.get(other_op.name, other_op.name)
+    return usual(op.name) == usual(other_op.name)
+
+
+def usual(name: str) -> str:
+    """The usual name of an operation that has several lines."""
+    return _USUAL.get(name, name)
 
 
 def is_registered_node(name: str) -> bool:

@@ -12,6 +12,7 @@ from lrp.rules.pointwise import Gate, Pass
 from lrp.rules.product import SignalTakesAll, Uniform
 from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
 from lrp.rules.softmax import Constant, Taylor
+from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "AlphaBeta",
@@ -23,6 +24,7 @@ __all__ = [
     "Gate",
     "Pass",
     "PassDetached",
+    "ResidualGamma",
     "Rule",
     "SignalTakesAll",
     "Stop",

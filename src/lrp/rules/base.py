@@ -51,9 +51,9 @@ class Rule:
         return family in self.families
 
     def __str__(self) -> str:
-        return (
-            f"{type(self).__name__}({', '.join(f'{f.name}={in_words(getattr(self, f.name))}' for f in fields(self))})"
-        )
+        parameters = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = (f"{name}={in_words(value)}" for name, value in parameters.items() if value is not False)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lrp.rules.base import LINEAR, Kept, Native, Rule, check_epsilon, stabiliser
+from lrp.rules.base import LINEAR, WEIGHTED, Kept, Native, Rule, check_epsilon, stabiliser
 
 __all__ = ["ArrivingRule", "Epsilon", "InputRule", "LinearOp", "LinearRule", "Zero"]
 
@@ -29,6 +29,7 @@ class LinearOp:
         nonnegative: whether `x >= 0` holds by the structure of the model (after a ReLU, for example).
         rectified: whether ReLUs alone read the output, so that no relevance arrives where `z < 0`.
         features: the axis of the data along which its features lie, from the end: -1 for linear layers.
+        units: the same of the output; None where it is one unit, without an axis of its own.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -37,6 +38,7 @@ class LinearOp:
     nonnegative: bool = False
     rectified: bool = False
     features: int = -1
+    units: int | None = -1
 
     def partial(self, *terms: tuple[Tensor, Tensor]) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
         """The sum of `apply(x, w)` over the terms, and its transpose: what a multiplier gives to each term's `x`."""
@@ -57,8 +59,8 @@ class LinearOp:
 class ArrivingRule(Rule):
     """A rule that rescales the multiplier arriving at the output and leaves the operation native."""
 
-    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
-        """The rescaled multiplier, and what the op call keeps."""
+    def arriving(self, z: Tensor, m: Tensor, units: int | None) -> tuple[Tensor, Kept]:
+        """The rescaled multiplier, and what the op call keeps; `units` is the axis of z along which its units lie."""
         raise NotImplementedError
 
 
@@ -102,14 +104,21 @@ class Epsilon(ArrivingRule):
 
     Args:
         epsilon: in units of the output `z`, at least 0.
+        relative: epsilon is a share of the root mean square of `z` over its units (the last axis of linear layers, the
+            channels of convolutions and batch norm) at each position of each sample, so that it means the same where
+            activations are small and where they are large. A sum or a pooling has no units: there is no such rule.
 
-    Source: Bach et al. 2015, equation 58; Montavon et al. 2019, section 10.2.1.
+    Source: Bach et al. 2015, equation 58; Montavon et al. 2019, section 10.2.1; the relative one after its tutorial
+    (there over a whole layer).
 
     >>> print(Epsilon(1e-6))
     Epsilon(epsilon=1e-06)
+    >>> print(Epsilon(0.25, relative=True))
+    Epsilon(epsilon=0.25, relative=True)
     """
 
     epsilon: float = 1e-6
+    relative: bool = False
 
     families: ClassVar[frozenset[str]] = LINEAR
     kinds: ClassVar[tuple[str, ...]] = ("stabiliser",)
@@ -117,9 +126,17 @@ class Epsilon(ArrivingRule):
     def __post_init__(self) -> None:
         check_epsilon("Epsilon", self.epsilon)
 
-    def arriving(self, z: Tensor, m: Tensor) -> tuple[Tensor, Kept]:
+    def fits(self, family: str) -> bool:
+        return family in (WEIGHTED | {"norm"} if self.relative else self.families)
+
+    def arriving(self, z: Tensor, m: Tensor, units: int | None) -> tuple[Tensor, Kept]:
         if self.epsilon == 0:
             return m, {"stabiliser": lambda: torch.zeros_like(m)}
         size = z.abs()
-        q = m * (size / (size + self.epsilon))  # z / st(z) with both divided by sign(z)
-        return q, {"stabiliser": lambda: q * stabiliser(z, self.epsilon)}
+        if not self.relative:
+            q = m * (size / (size + self.epsilon))  # z / st(z) with both divided by sign(z)
+            return q, {"stabiliser": lambda: q * stabiliser(z, self.epsilon)}
+        spread = size if units is None else size.square().mean(units, keepdim=True).sqrt()
+        total = size + self.epsilon * spread
+        q_relative = m * torch.where(total == 0, 0, size / total)
+        return q_relative, {"stabiliser": lambda: q_relative * stabiliser(z, self.epsilon) * spread}
