@@ -19,6 +19,7 @@ NETWORKS = (
     "depthwise_modules",
     "smooth_net",
     "norm_first",
+    "decoder",
 )
 BOX = (-3.0, 3.0)
 PRESETS: dict[str, Callable[[], Composite]] = {
@@ -37,6 +38,7 @@ HIDDEN: dict[str, tuple[tuple[str, ...], str]] = {
     "resnet18_small": (("layer2.0.conv1", "layer2.0.downsample.0", "layer3.1.conv2"), "ZPlus"),
     "avgpool_net": (("3",), "Gamma"),
     "depthwise_modules": (("block2.depthwise",), "ZPlus"),
+    "decoder": (("6",), "Gamma"),
 }
 """Convolutions that get Flat though other layers lie below them, and the rule of all other convolutions.
 

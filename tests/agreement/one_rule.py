@@ -16,6 +16,7 @@ RULES = ("Epsilon", "Gamma", "AlphaBeta21", "AlphaBeta10", "ZPlus", "Flat", "WSq
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(6, 5),
     "conv": lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2),
+    "transposed": lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2),
 }
 PLACES = ("source", "signed", "relu")
 """The layer reads the input; signed outputs of another layer; the same behind a ReLU, so that many are zero."""

@@ -259,6 +259,14 @@ def norm_first() -> nn.Module:
     return prepare(nn.Sequential(*layers, *head), seed=11)
 
 
+def decoder() -> nn.Module:
+    """Transposed convolutions: overlapping, grouped, dilated, with output padding; some with a batch norm behind."""
+    up = nn.ConvTranspose2d(3, 8, 3, 2, 1, output_padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)
+    wide = nn.ConvTranspose2d(8, 6, 4, 2, 1, groups=2), nn.ReLU(), nn.ConvTranspose2d(6, 6, (2, 3), 3, dilation=(1, 2))
+    head = nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 5, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 90, 5)
+    return prepare(nn.Sequential(*up, *wide, *head), seed=10)
+
+
 def residual_functional() -> nn.Module:
     return prepare(ResidualFunctional(), seed=8)
 
@@ -282,6 +290,7 @@ CASES: dict[str, Case] = {
         Case("depthwise_modules", depthwise_modules, lambda: signed(3, 4, 20, 20, seed=6)),
         Case("smooth_net", smooth_net, lambda: signed(3, 2, 8, 8, seed=12)),
         Case("norm_first", norm_first, lambda: signed(3, 3, 9, 11, seed=11)),
+        Case("decoder", decoder, lambda: signed(3, 3, 5, 5, seed=10)),
         Case("avgpool_net", avgpool_net, lambda: signed(3, 3, 13, 15, seed=7)),
         Case("residual_functional", residual_functional, lambda: signed(3, 2, 9, 9, seed=8)),
         Case("bias_free_relu", bias_free_relu, lambda: signed(3, 3, 8, 8, seed=9)),
