@@ -205,6 +205,7 @@ def test_positions_counted_from_the_ids_are_constants() -> None:
     def model(ids: Tensor) -> Tensor:
         mask = ids.ne(0).int()
         steps = (torch.cumsum(mask, 1).type_as(mask) * mask).long()
+        steps = steps + mask * torch.cumsum(mask, 1) - mask * torch.cumsum(mask, 1)
         return head(F.embedding(ids, TABLE) + F.embedding(steps, TABLE))
 
     r = lrp.explain(model, IDS, target=1)
@@ -368,6 +369,18 @@ def test_words_that_are_no_source() -> None:
     with pytest.raises(InputError, match="below the size of their embedding") as caught:
         lrp.explain(MODEL, IDS + 8, target=1)
     assert "emb" in str(caught.value)
+
+
+def test_an_input_rule_on_a_hidden_call_reaches_the_tokens() -> None:
+    """Flat on both layers: the hidden one shares evenly, and so does the first with the axes of each vector."""
+    first, second = signed(5, 16, seed=12), signed(2, 5, seed=13)
+
+    def model(ids: Tensor) -> Tensor:
+        return F.linear(F.linear(F.embedding(ids, TABLE).flatten(1), first), second)
+
+    r = lrp.explain(model, IDS, target=1, composite=lrp.Composite([(on.linear, rules.Flat(0.0))]))
+    assert_same_map(r.input, (model(IDS)[:, 1:2] / 4).expand(2, 4))
+    assert_books_balance(r)
 
 
 @pytest.mark.parametrize("preset", [presets.zero, presets.epsilon, presets.epsilon_plus])

@@ -97,6 +97,7 @@ MOVING: dict[str, Operation] = {
     "masked_select": (lambda x: x.masked_select(MASK), S),
     "gather": (lambda x: x.gather(1, ROWS.unsqueeze(-1)), S),
     "take_along_dim": (lambda x: torch.take_along_dim(x, ROWS.unsqueeze(-1), 1), S),
+    "embedding": (lambda x: F.embedding(ROWS, x), (3, 4)),
     "diagonal": (lambda x: x.diagonal(dim1=1, dim2=2), S),
     "tril": (lambda x: x.tril(), S),
     "unfold": (lambda x: x.unfold(2, 2, 1), S),

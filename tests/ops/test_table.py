@@ -51,7 +51,7 @@ ELSEWHERE = {
     *(op.name for op in homogeneous.lines()),
     *("__matmul__", "_convolution", "_grouped_mm", "grouped_mm"),
     *("chain_matmul", "linalg_multi_dot", "matrix_power", "linalg_matrix_power"),
-    *("glu", "softmax", "log_softmax", "softmin", "__rtruediv__", "__rdiv__", "cuda", "cpu"),
+    *("embedding_bag", "glu", "softmax", "log_softmax", "softmin", "__rtruediv__", "__rdiv__", "cuda", "cpu"),
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
     *("__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__", "__div__", "__iter__"),
     *("positive", "atleast_1d", "requires_grad_"),
