@@ -13,11 +13,16 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 from lrp.rules.product import Uniform
-from lrp.rules.softmax import Taylor
+from lrp.rules.softmax import Constant, Taylor
 
 __all__ = ["Composite", "Selector", "on"]
 
-DEFAULTS: dict[str, Rule] = {"activation": Gate(), "product": Uniform(), "softmax": Taylor()}
+DEFAULTS: dict[str, Rule] = {
+    "activation": Gate(),
+    "product": Uniform(),
+    "softmax": Taylor(),
+    "normaliser": Constant(),
+}
 """The rule of a family that no entry matched; LRP-0 for all others."""
 
 
@@ -95,7 +100,7 @@ class on:
     last = Selector("last", lambda call: call.last, planned=True)
     linear = _family("linear")
     conv = _family("conv")
-    norm = _family("norm")
+    norm = _family("norm", "normaliser")
     sum = _family("sum")
     product = _family("product")
     softmax = _family("softmax")
@@ -149,7 +154,8 @@ class Composite:
 
     An entry matches a call that its selector names and that its rule is defined for. A string selects by module path
     with shell patterns: every call made in a matching module or beneath it. Calls that no entry matches get LRP-0
-    (`rules.Zero`), `rules.Gate` for activations, `rules.Uniform` for products, `rules.Taylor` for softmax.
+    (`rules.Zero`), `rules.Gate` for activations, `rules.Uniform` for products, `rules.Taylor` for softmax,
+    `rules.Constant` for normalisers.
 
     Args:
         entries: pairs of a selector (or a module path pattern) and a rule.
@@ -165,7 +171,7 @@ class Composite:
     mine
       first & conv  Flat(epsilon=1e-06)
       'head*'       Epsilon(epsilon=1e-06)
-      (others)      Zero, Gate for activation, Uniform for product, Taylor for softmax
+      (others)      Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
     """
 
     def __init__(

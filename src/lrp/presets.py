@@ -117,7 +117,7 @@ def epsilon_gamma_box(
       linear               Epsilon(epsilon=1e-06)
       (sum | pool)         Epsilon(epsilon=1e-06)
       (activation | norm)  Pass()
-      (others)             Zero, Gate for activation, Uniform for product, Taylor for softmax
+      (others)             Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
     """
     first = [(on.first & on.conv, rules.Box(low, high, stabiliser))]
     return _named("epsilon_gamma_box", first, rules.Gamma(gamma, stabiliser), epsilon, stabiliser)

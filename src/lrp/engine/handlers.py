@@ -19,6 +19,7 @@ from lrp.engine.islands import step
 from lrp.engine.linear import handle_linear, handle_norm, refuse_batch_statistics
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
+from lrp.engine.norms import handle_normaliser
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.power import family_of_power
@@ -44,7 +45,7 @@ __all__ = ["family_of", "handle"]
 
 Handler = Callable[["Run", TorchCall], Outcome]
 
-_ONE_DATA = frozenset({"activation", "norm", "softmax", "dropout"})
+_ONE_DATA = frozenset({"activation", "norm", "normaliser", "softmax", "dropout"})
 """Families whose handlers follow one data operand; with more, part of the data would be cut off in silence."""
 
 POINTWISE = frozenset(
@@ -226,4 +227,5 @@ _HANDLERS: dict[str, Handler] = {
     "linear": handle_linear,
     "conv": handle_linear,
     "norm": handle_norm,
+    "normaliser": handle_normaliser,
 }

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lrp.engine.nodes import Replayed
 from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.pointwise_nodes import Replayed
 from lrp.engine.values import Detached, Held, Value, as_constant
 from lrp.ops.gates import numeric_gate
 from lrp.rules.pointwise import Gate, Pass, PointwiseRule

@@ -32,7 +32,6 @@ __all__ = [
     "InputNode",
     "LinearNode",
     "Pointwise",
-    "Replayed",
     "Scale",
     "SoftmaxNode",
     "Stopped",
@@ -236,31 +235,6 @@ class Pointwise(Node):
             passed = m * ctx.rule.factor(ctx.activation, x, z)
             kept = ctx.rule.kept(ctx.activation, x, z, m)
         return passed.sum_to_size(x.shape), None, None, None, None, None, *_pay(ctx, ctx.rule.kinds, kept, 6)
-
-
-class Replayed(Pointwise):
-    """Runs the last of several elementwise calls natively; `x` is what the first of them read, and as a whole they are
-    an activation of it. `written` is what the last one writes into, if anything; nothing flows back to it.
-    """
-
-    @staticmethod
-    def forward(  # type: ignore[override]  # its last operand is another
-        ctx: Any,
-        x: Tensor,
-        compute: Callable[[], Tensor],
-        rule: PointwiseRule,
-        activation: Activation | None,
-        written: Tensor | None,
-        relevance_form: bool,
-        *slots: Tensor | None,
-    ) -> Tensor:
-        ctx.rule, ctx.activation, ctx.relevance_form = rule, activation, relevance_form
-        z = compute()
-        if written is not None:
-            ctx.mark_dirty(written)
-            z = written
-        ctx.save_for_backward(x, z if rule.needs_output else x)
-        return z
 
 
 class LinearNode(Node):

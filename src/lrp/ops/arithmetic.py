@@ -36,3 +36,5 @@ def lines() -> Iterator[Op]:
     for name in _CONVOLUTIONS.split():
         yield Op(name, "conv", added=(2, "bias"))
     yield Op("batch_norm", "norm")
+    for name in ("layer_norm", "group_norm", "instance_norm", "rms_norm"):
+        yield Op(name, "normaliser")

@@ -50,18 +50,23 @@ class Taylor(SoftmaxRule):
 
 @dataclass(frozen=True)
 class Constant(SoftmaxRule):
-    """Softmax weights count as constants: the scores get nothing, `R_x = 0`, and what arrives stays as *gate*.
+    """What only weighs or scales counts as a constant.
 
+    On softmax: the scores get nothing, `R_x = 0`, and what arrives at the weights stays as *gate*.
     With `SignalTakesAll` on the products that the weights are factors of nothing arrives here, and nothing is kept:
     that is CP-LRP. With `Uniform` it is the half that the weights received.
     Log-softmax is no weight, so it is refused by name where it lies on the way.
 
-    Source: Ali et al. 2022 (XAI for Transformers), section 4.1.
+    On layer, group, instance and RMS norm, whose only rule it is: the denominator is a constant, the centring is live.
+    With `z = (x - mean) s w + b`, `m_x = s (w m - mean(w m))`, and `m b` stays as *shift*.
+
+    Source: Ali et al. 2022 (XAI for Transformers), sections 4.1 and 4.2.
 
     >>> print(Constant())
     Constant()
     """
 
+    families: ClassVar[frozenset[str]] = frozenset({"softmax", "normaliser"})
     kinds: ClassVar[tuple[str, ...]] = ("gate",)
 
     def softmax(self, x: Tensor, z: Tensor, m: Tensor, dim: int, log: bool) -> tuple[Tensor | None, Kept]:
