@@ -198,7 +198,8 @@ def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
 def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
-    A convolution -> `epsilon_plus_flat`, else `zero`. The choice is in the result: `r.composite.why`.
+    A convolution -> `epsilon_plus_flat`, else `zero`; in both, what a sigmoid, hardsigmoid or softmax gate multiplies
+    takes all the relevance of the product. The choice is in the result: `r.composite.why`.
 
     Args:
         families: the families of operations that the model's forward pass met.
@@ -210,4 +211,5 @@ def auto(families: Set[str]) -> Composite:
         chosen, why = epsilon_plus_flat(), "a convolution was met, so z+ with a flat first layer (auto)"
     else:
         chosen, why = zero(), "no convolution was met, so LRP-0 (auto)"
-    return Composite(chosen.entries, name=chosen.name, why=why, strict=False)
+    entries = [*chosen.entries, (on.product, rules.SignalTakesAll())]
+    return Composite(entries, name=chosen.name, why=why, strict=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lrp.engine.islands import known_point, replayed, step
 from lrp.engine.native import carry_out
-from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.outcome import Outcome, TorchCall
 from lrp.engine.relevance_form import scaled
 from lrp.engine.values import Value
 
@@ -40,9 +40,6 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     numerator = _argument(call.args, call.kwargs, reversed_)
     denominator = _argument(call.args, call.kwargs, not reversed_)
     before, by_data = run.value(numerator) or Value(), call.is_data(denominator)
-    if by_data and numerator is denominator:
-        call.record.note = "data divided by itself"
-        return uncovered(run, call)
     above = known_point(run, numerator)
     if by_data and above is not None and above.shifted and not above.affine:
         outcome = replayed(run, call)

@@ -50,7 +50,7 @@ _ONE_DATA = frozenset({"activation", "norm", "normaliser", "softmax", "dropout"}
 
 POINTWISE = frozenset(
     {"where", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as"}
-    | {"positive", "requires_grad_", "cpu", "cuda"}
+    | {"positive", "cpu", "cuda"}
 )
 """Operations that move elements about without moving them."""
 

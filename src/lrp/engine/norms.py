@@ -41,8 +41,8 @@ def handle_normaliser(run: Run, call: TorchCall) -> Outcome:
         return _normalised(run, call, x, rows, weight, bias, eps)
 
     def compute() -> tuple[Tensor, Tensor]:
-        arguments = (None if each is None else as_constant(each) for each in (weight, bias))
-        z, _, scale = torch.native_layer_norm(as_constant(x), shape, *arguments, eps)
+        w, b = (None if each is None else as_constant(each) for each in (weight, bias))
+        z, _, scale = torch.native_layer_norm(as_constant(x), shape, w, b, eps)
         return z, scale.reshape(*rows[:-1], 1)
 
     return _carried_out(run, call, x, rows, weight, bias, compute)

@@ -248,6 +248,7 @@ GATES |= {
 ALIASES = {
     **{"expit": "sigmoid", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh"},
     **{"arctanh": "atanh", "arccosh": "acosh", "absolute": "abs", "gammaln": "lgamma", "psi": "digamma"},
+    **{"clip": "clamp", "__abs__": "abs"},
 }
 """Other names of activations."""
 
