@@ -230,7 +230,10 @@ def test_automatic_choice_says_why(model: Any, name: str):
     assert r.composite.name == name
     assert r.composite.why
     assert r.composite.why in str(r)
-    explicit = lrp.explain(model, X, composite=getattr(presets, name)())
+    signals = (on.product, rules.SignalTakesAll())
+    explicit = lrp.explain(
+        model, X, composite=lrp.Composite([*getattr(presets, name)().entries, signals], strict=False)
+    )
     assert torch.equal(r.input, explicit.input)
 
 

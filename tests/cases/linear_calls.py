@@ -201,7 +201,7 @@ _PRODUCTS = (
     call("tensordot", _without_bias(torch.tensordot, dims=([1, 2], [0, 2])), (2, 3, 4), (3, 2, 4)),
     call("tensordot-right", _from_right(torch.tensordot, 1), (3, 4), (2, 3)),
     call("cross", _without_bias(torch.cross, dim=1), (2, 3), (2, 3)),
-    call("linalg.cross", _from_right(torch.linalg.cross), (2, 3), (2, 3)),
+    call("linalg.cross", _from_right(torch.linalg.cross), (3, 3), (3, 3)),
     call("linalg.vecdot", _without_bias(torch.linalg.vecdot), (3, 6), (3, 6)),
     call("linalg.matmul", _without_bias(torch.linalg.matmul), (2, 3), (3, 4)),
     call("data-for-weight", _data_for_weight, (4, 5), (3, 5), 4),

@@ -161,7 +161,7 @@ BAD: dict[str, Callable[[nn.Module, Tensor], object]] = {
     "target": lambda model, x: lrp.explain(model, x, target=99),
     "shape": lambda model, x: lrp.explain(model, x[:, :2]),
     "entry": lambda model, x: lrp.explain(model, x, composite=lrp.Composite([("nowhere", lrp.rules.Zero())])),
-    "uncovered": lambda model, x: lrp.explain(model, x, target=lambda y: torch.lgamma(y)[:, 0]),
+    "uncovered": lambda model, x: lrp.explain(model, x, target=lambda y: torch.angle(y)[:, 0]),
     "target function": lambda model, x: lrp.explain(model, x, target=lambda y: y["logits"]),
 }
 

@@ -63,6 +63,8 @@ _WEIGHTED = frozenset({"matmul", "linear", "conv"})
 
 def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: Any, kwargs: Mapping[str, Any]) -> str:
     """The family of a call, which can depend on which of its operands carry data."""
+    if op.rule is not None and len(data) == 1:
+        return op.family
     if op.family == "power":
         return family_of_power(op.name, data, args, kwargs)
     if op.family == "division":

@@ -65,8 +65,8 @@ def _counts_elements(call: TorchCall) -> bool:
     """A norm of order 0 has degree 0."""
     if call.op.name in ("cdist", "dist"):
         return bool(call.get(2, "p", 2) == 0)
-    places = {"norm": "p" if "p" in call.kwargs else "ord", "vector_norm": "ord"}
-    return call.op.name in places and call.get(1, places[call.op.name], 2) == 0
+    name = {"norm": "p", "linalg_norm": "ord", "linalg_vector_norm": "ord"}.get(call.op.name)
+    return name is not None and bool(call.get(1, name, 2) == 0)
 
 
 def handle_logsumexp(run: Run, call: TorchCall) -> Outcome:

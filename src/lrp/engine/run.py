@@ -151,7 +151,7 @@ class Run(TorchFunctionMode):
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
-    def source(self, tensor: Tensor, reference: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
+    def source(self, tensor: Tensor, *, reference: Tensor | None = None, positions: Tensor | None = None) -> Tensor:
         """A copy of the tensor that carries data; relevance is measured at it.
 
         Args:
@@ -470,7 +470,7 @@ class Run(TorchFunctionMode):
         elif self.ids.count:
             positions = self.ids.looked_up(func, args, kwargs, result)
             if positions is not None:
-                return self.source(result, positions)
+                return self.source(result, positions=positions)
             return self.ids.follow(func, args, kwargs, result, written)
         return result
 

@@ -12,7 +12,8 @@ PAIRS = frozenset({"cdist", "dist", "hypot"})
 """Distances: homogeneous in two data operands together; with one they are written out."""
 
 _HOMOGENEOUS = """
-    var prod cumprod norm frobenius_norm nuclear_norm vector_norm matrix_norm svdvals eigvalsh
+    var prod cumprod norm frobenius_norm nuclear_norm
+    linalg_norm linalg_vector_norm linalg_matrix_norm linalg_svdvals linalg_eigvalsh
 """
 _COMPARISONS = "gt greater ge greater_equal lt less le less_equal eq ne not_equal isnan isinf isfinite signbit"
 

@@ -61,7 +61,7 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
     attribute, _, getter = name.partition(".")
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
     places: list[Any] = [torch, torch.Tensor, F, torch._C._nn, torch._C._linalg]  # type: ignore[attr-defined]
-    for place in (*places, torch.linalg, torch.special):
+    for place in (*places, torch.special):
         if getter:
             if place is torch.Tensor:
                 found: Any = getattr(place, attribute)
