@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lrp.engine.calls import Probe
 from lrp.engine.run import Run
-from lrp.engine.structure import describe, map_tensors
+from lrp.engine.structure import describe, is_continuous, map_tensors
 from lrp.errors import InputError
 from lrp.relevance import named_inputs
 
@@ -56,7 +56,7 @@ class Inputs:
         def argument(tensor: Tensor) -> Tensor:
             # a copy, so that a model that writes into its inputs leaves the user's alone
             wanted, copy = next(names) in self._wanted, tensor.clone()
-            if wanted and tensor.is_floating_point():
+            if wanted and is_continuous(tensor):
                 return run.source(tensor)
             if wanted:
                 run.ids.add(copy)
@@ -86,7 +86,7 @@ class Inputs:
         """A module's output with its floating tensors as the sources; none of the inputs is one."""
 
         def source(tensor: Tensor) -> Tensor:
-            if not tensor.is_floating_point():
+            if not is_continuous(tensor):
                 return tensor
             check_source(f"output of {path!r}", tensor)
             return run.source(tensor)
@@ -109,7 +109,7 @@ class Inputs:
         pairs = list(zip(sources, relevances, strict=True))
         dense = iter(relevance for probe, relevance in pairs if probe.positions is None)
         looked_up = [(probe.positions, r) for probe, r in pairs if probe.positions is not None and r is not None]
-        integers = [tensor for tensor in self._wanted.values() if not tensor.is_floating_point()]
+        integers = [tensor for tensor in self._wanted.values() if not is_continuous(tensor)]
         by_token = iter(_by_token(looked_up, [tensor.shape for tensor in integers]))
         names = iter(named_inputs(self.given))
 
@@ -117,7 +117,7 @@ class Inputs:
             name = next(names)
             if name not in self._wanted:
                 return None
-            if tensor.is_floating_point():
+            if is_continuous(tensor):
                 return next(dense)
             found = next(by_token)
             if found is None and self._named:
@@ -154,7 +154,7 @@ def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | No
             "sources are a list of input names or positions, or a module path", seen=repr(sources), cure="[0] or ['x']"
         )
     if sources is None:
-        return {name: tensor for name, tensor in named.items() if not tensor.is_complex()}
+        return dict(named)
     chosen = {}
     for source in sources:
         name = str(source) if str(source) in named else "input" if len(named) == 1 and source == 0 else ""
@@ -170,10 +170,8 @@ def check_source(where: str, tensor: Tensor) -> None:
     """Refuse what relevance cannot be wanted for.
 
     Raises:
-        InputError: float16, complex numbers, no elements, values that are not finite.
+        InputError: float16, no elements, values that are not finite.
     """
-    if tensor.is_complex():
-        raise InputError(f"{where} is complex", seen=describe(tensor), cure="torch.view_as_real")
     if tensor.dtype == torch.float16:
         raise InputError("float16 overflows in a relevance pass", where=where, cure="model.float(), inputs.float()")
     if tensor.numel() == 0:
@@ -185,6 +183,6 @@ def check_source(where: str, tensor: Tensor) -> None:
         raise InputError(
             "the input has values that are not finite",
             where=f"{where} at {at}",
-            seen=f"{float(tensor[at])}, {int((~finite).sum())} of {tensor.numel()} values",
+            seen=f"{tensor[at].item()}, {int((~finite).sum())} of {tensor.numel()} values",
             cure="fill or drop missing values first",
         )

@@ -106,7 +106,7 @@ def test_neighbours_of_an_unseen_node_are_named():
 
 UNCOVERED = {
     "angle": lambda h: torch.angle(h),
-    "fft": lambda h: torch.fft.irfft(torch.fft.rfft(h), n=4),
+    "inverse": lambda h: torch.linalg.inv(torch.matrix_exp(h.unsqueeze(2) * h.unsqueeze(1)))[..., 0],
     "matrix_exp": lambda h: torch.matrix_exp(h.unsqueeze(2) * h.unsqueeze(1))[..., 0],
     "cholesky": lambda h: torch.linalg.cholesky(h.unsqueeze(2) * h.unsqueeze(1) + torch.eye(4))[..., 0],
 }
@@ -116,7 +116,7 @@ UNCOVERED = {
     ("part", "names"),
     [
         ("angle", ["angle"]),
-        ("fft", ["fft_rfft", "fft_irfft"]),
+        ("inverse", ["matrix_exp", "linalg_inv"]),
         ("matrix_exp", ["matrix_exp"]),
         ("cholesky", ["linalg_cholesky"]),
     ],
@@ -130,7 +130,7 @@ def test_uncovered_op_calls_are_listed_with_their_place(part: str, names: list[s
         lrp.explain(nn.Sequential(FIRST, nn.Sequential(Spectral()), LAST), X)
     table = [line.split() for line in str(caught.value).splitlines()]
     for name in names:
-        assert [name, "1.0"] in table
+        assert [name, "1.0"] in [row[:2] for row in table]
     assert f"{len(names)} op call" in caught.value.what
     assert "lrp.register" in caught.value.cure
 
@@ -161,13 +161,13 @@ def test_uncovered_op_call_below_the_source_is_fine():
 
 
 def test_registered_linear_operation():
-    model = Host(UNCOVERED["fft"])
-    undo = lrp.register(torch.fft.rfft, rules.Zero()), lrp.register(torch.fft.irfft, rules.Zero())
+    upsample = torch._C._nn.upsample_nearest1d  # the table knows F.interpolate, which the mode sees in its place
+    model = Host(lambda h: upsample(h.unsqueeze(0), (8,), None)[0, :, ::2])
+    undo = lrp.register(upsample, rules.Zero())
     try:
         r = lrp.explain(model, X, composite=presets.zero())
     finally:
-        for each in undo:
-            each()
+        undo()
     assert_same(r.input, lrp.explain(Host(lambda h: h * 1.0), X, composite=presets.zero()).input)
     assert_balanced(r)
     with pytest.raises(UncoveredError):

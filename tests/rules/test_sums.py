@@ -166,11 +166,13 @@ def test_mixed_types_and_batched_backward() -> None:
         torch.testing.assert_close(both, torch.stack(each), rtol=0, atol=0)
 
 
-def test_complex_sums_are_refused_by_name() -> None:
+def test_complex_sums_are_native_and_the_plan_says_so() -> None:
     def function(x: Tensor) -> Tensor:
         z = torch.view_as_complex(x)
-        return torch.view_as_real(z + 2 * z)
+        return torch.view_as_real(z - 0.5 * z)
 
-    ones = torch.ones(1, 2, 2, dtype=torch.float64)
-    with pytest.raises(lrp.errors.UncoveredError):
-        drive(function, ones, ones, [(on.sum, rules.ResidualGamma(1))])
+    x = torch.tensor([[[1.0, 2.0], [-3.0, 4.0]]], dtype=torch.float64)
+    r = drive(function, x, torch.ones_like(x), [(on.sum, rules.ResidualGamma(1))])
+    assert_same_map(r.input, x / 2)
+    (row,) = [row for row in r.plan if row.family == "sum"]
+    assert (row.rule, row.note) == ("Zero()", "complex data")

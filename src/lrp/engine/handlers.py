@@ -17,6 +17,7 @@ from lrp.engine.division import family_of_division, handle_division
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
 from lrp.engine.islands import step
 from lrp.engine.linear import handle_linear, handle_norm, refuse_batch_statistics
+from lrp.engine.moving import PAIRWISE, handle_put, handle_reshape, handle_select, handle_sum
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
 from lrp.engine.norms import handle_normaliser
@@ -25,18 +26,14 @@ from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.power import family_of_power
 from lrp.engine.product import handle_product
 from lrp.engine.relevance_form import scaled
-from lrp.engine.segments import slot_through
-from lrp.engine.structure import map_tensors, tensors_in
-from lrp.engine.sums import residual_sum
+from lrp.engine.structure import is_continuous, map_tensors
 from lrp.engine.values import Value
 from lrp.engine.written_out import handle_written_out
 from lrp.errors import TrainingModeError
 from lrp.ops.homogeneous import PAIRS
 from lrp.ops.moving import DROPOUTS
 from lrp.ops.op import Op
-from lrp.rules.linear import ArrivingRule
 from lrp.rules.passing import Stop
-from lrp.rules.sums import ResidualGamma
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -47,15 +44,6 @@ Handler = Callable[["Run", TorchCall], Outcome]
 
 _ONE_DATA = frozenset({"activation", "norm", "normaliser", "softmax", "dropout"})
 """Families whose handlers follow one data operand; with more, part of the data would be cut off in silence."""
-
-POINTWISE = frozenset(
-    {"where", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as"}
-    | {"positive", "cpu", "cuda"}
-)
-"""Operations that move elements about without moving them."""
-
-_MEETS_CONSTANT = frozenset({"max", "min", "maximum", "minimum"})
-
 
 _WEIGHTED = frozenset({"matmul", "linear", "conv"})
 """Families of the table whose calls are products, perhaps with something added."""
@@ -71,7 +59,7 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: 
         return family_of_division(op.name, data, args, kwargs)
     if op.name in PAIRS and len(data) == 1:
         return "written out"
-    if op.name in _MEETS_CONSTANT:
+    if op.name in PAIRWISE:
         return "activation" if len(operands) > 1 and len(data) == 1 else "select"
     if op.family in _WEIGHTED:
         if op.added is not None:
@@ -81,7 +69,7 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: 
                 return "written out"
         if len(data) > 1:
             return "product"
-        if not any(tensor.is_floating_point() for tensor in operands if tensor is not data[0]):
+        if not any(is_continuous(tensor) for tensor in operands if tensor is not data[0]):
             return "reduce"
         return "linear" if op.family == "matmul" else op.family
     if len(data) > 1:
@@ -114,7 +102,7 @@ def _stopped(run: Run, call: TorchCall) -> Outcome:
         result = call.run()
 
     def stop(z: Tensor) -> Tensor:
-        if not (z.is_floating_point() or z.is_complex()):
+        if not is_continuous(z):
             return z
         return Stopped.apply(z, z is call.written, run.relevance_form, *run.slots(record, rule.kinds, z), *data)
 
@@ -122,44 +110,6 @@ def _stopped(run: Run, call: TorchCall) -> Outcome:
     if call.written is not None and result is not call.written:
         stop(call.written)
     return Outcome(stopped)
-
-
-def _factors(run: Run, call: TorchCall) -> int:
-    """How many data factors the pure products among the operands have, where they agree; else 1."""
-    counts = {value.factors for tensor in call.data if (value := run.value(tensor)) is not None}
-    return counts.pop() if len(counts) == 1 else 1
-
-
-def _handle_reshape(run: Run, call: TorchCall) -> Outcome:
-    """Operations that move elements about, perhaps among constants."""
-    value = Value(slot=slot_through(run, call))
-    if not call.constants:
-        known = [run.value(tensor) or Value() for tensor in call.data]
-        value.factors = _factors(run, call)
-        value.gate = all(each.gate for each in known)
-        value.denominator = all(each.denominator for each in known)
-    if call.op.name in POINTWISE:
-        value.point = step(run, call, affine=call.op.name != "where", shifts=call.op.name == "where")
-    first = run.value(call.data[0]) or Value()
-    if len(call.data) == 1 and first.logit is not None and call.written is None and not call.op.fills:
-        logit = first.logit
-        value.logit, value.logit_of = call.run(lambda t: logit if call.is_data(t) else t), first.logit_of
-        for moved in tensors_in(value.logit):
-            run.put(moved, Value(linear_above=True))
-    return Outcome(carry_out(run, call), value)
-
-
-def _handle_linear_in_data(run: Run, call: TorchCall) -> Outcome:
-    """Sums, average pooling, mean: native, perhaps with a rule on the multiplier that arrives."""
-    value = Value(factors=_factors(run, call))
-    if isinstance(call.record.rule, ResidualGamma):
-        return Outcome(residual_sum(run, call, call.record.rule), value)
-    if call.record.family == "sum":
-        value.point = step(run, call, affine=True)
-    result = carry_out(run, call)
-    if isinstance(call.record.rule, ArrivingRule):
-        result = run.arriving(call.record, result, call.record.rule, in_place=call.written is not None)
-    return Outcome(result, value)
 
 
 def _handle_affine(run: Run, call: TorchCall) -> Outcome:
@@ -177,14 +127,9 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     return Outcome(result, value)
 
 
-def _handle_select(run: Run, call: TorchCall) -> Outcome:
-    point = step(run, call) if call.op.name in _MEETS_CONSTANT and len(call.data) == 2 else None
-    return Outcome(carry_out(run, call), Value(point=point))
-
-
 def _handle_dropout(run: Run, call: TorchCall) -> Outcome:
     refuse_active_dropout(call)
-    return _handle_reshape(run, call)
+    return handle_reshape(run, call)
 
 
 def refuse_active_dropout(call: TorchCall) -> None:
@@ -211,11 +156,13 @@ _CHECKED: dict[str, Callable[[TorchCall], None]] = {
 }
 
 _HANDLERS: dict[str, Handler] = {
-    "reshape": _handle_reshape,
-    "select": _handle_select,
-    "pool": _handle_linear_in_data,
-    "reduce": _handle_linear_in_data,
-    "sum": _handle_linear_in_data,
+    "reshape": handle_reshape,
+    "select": handle_select,
+    "put": handle_put,
+    "pool": handle_sum,
+    "reduce": handle_sum,
+    "transform": handle_sum,
+    "sum": handle_sum,
     "affine": _handle_affine,
     "product": handle_product,
     "division": handle_division,

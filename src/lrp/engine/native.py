@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import filled
-from lrp.engine.segments import strided_like
+from lrp.engine.structure import tensors_in
 from lrp.engine.values import Detached, as_constant
 
 if TYPE_CHECKING:
@@ -29,23 +28,28 @@ def carry_out(run: Run, call: TorchCall, *, adds: bool = True) -> Any:
     """
     record, written = call.record, call.written
     into_constant = written is not None and not call.is_data(written)
+    added = (
+        {id(tensor) for place in call.op.places for tensor in tensors_in(call.get(*place))} if call.op.places else None
+    )
 
     def operand(tensor: Tensor) -> Tensor:
         if call.is_data(tensor):
             return tensor if call.op.view else run.tap(record, tensor, in_place=tensor is written)
         if tensor is written:
             return tensor
-        return run.offset(record, tensor) if adds and not into_constant else as_constant(tensor)
+        is_added = adds and (added is None or id(tensor) in added)
+        return run.offset(record, tensor) if is_added else as_constant(tensor)
 
     if not adds or not run.books:
         return call.run(operand)
     if run.relevance_form and record.family == "reshape":
         return _filling(run, call)
     if into_constant:
-        return _into_constant(run, call, operand)
+        _open(run, call)
     result = _numbers_as_tensors(run, call).run(operand)
-    if call.op.number is not None and call.get(*call.op.number):
-        result = run.constants(record, result, _without_data(call), "constant")
+    number = None if call.op.number is None else call.get(*call.op.number)
+    if isinstance(number, (int, float, complex)) and number != 0:
+        result = run.constants(record, result, _without_data(call), "constant", in_place=written is not None)
     return result
 
 
@@ -69,29 +73,21 @@ def _filling(run: Run, call: TorchCall) -> Any:
     return result
 
 
-def _into_constant(run: Run, call: TorchCall, operand: Callable[[Tensor], Tensor]) -> Any:
-    """Data written into a constant: what is left of the constant keeps its share."""
+def _open(run: Run, call: TorchCall) -> None:
+    """Before data is written into a constant: from now on what is left of it keeps its share."""
     written = call.written
     assert written is not None
     base = written if written._base is None or run.value(written._base) is not None else written._base
-    rest = torch.empty_strided(base.shape, base.stride(), dtype=base.dtype, device=base.device).copy_(base.detach())
-    _without_data(call, strided_like(rest, base, written))
     lost = any(isinstance(run.known(tensor), Detached) for tensor in (base, *call.operands))
-    result = call.run(operand)
-    run.constants(call.record, base, rest, "detached" if lost else "constant", in_place=True)
-    return result
+    value = base.detach().clone()
+    run.constants(call.record, base, value, "detached" if lost else "constant", in_place=True)
+    _ = written.grad_fn  # until asked, a view does not know that its base has changed, and counts as a leaf
 
 
-def _without_data(call: TorchCall, written: Tensor | None = None) -> Any:
-    """The same call with zeros for the data, without a graph; what it writes into replaced by `written`."""
-
-    def operand(tensor: Tensor) -> Tensor:
-        if tensor is call.written and written is not None:
-            return written
-        return torch.zeros_like(tensor) if call.is_data(tensor) else as_constant(tensor)
-
+def _without_data(call: TorchCall) -> Any:
+    """The same call with zeros for the data, without a graph."""
     with torch.no_grad():
-        return call.run(operand)
+        return call.run(lambda tensor: torch.zeros_like(tensor) if call.is_data(tensor) else as_constant(tensor))
 
 
 def _numbers_as_tensors(run: Run, call: TorchCall) -> TorchCall:
@@ -100,9 +96,11 @@ def _numbers_as_tensors(run: Run, call: TorchCall) -> TorchCall:
     replaced = []
     for position, name in call.op.scalars:
         number = call.get(position, name)
-        if isinstance(number, (int, float)) and number != 0:
+        if isinstance(number, (int, float, complex)) and number != 0:
             # a 0-dim float64 tensor takes part in type promotion as a Python number does, but not beside 0-dim data
             dtype, device = (torch.float64, "cpu") if like.dim() else (like.dtype, like.device)
-            tensor = torch.tensor(float(number), dtype=dtype, device=device)
+            dtype = dtype.to_complex() if isinstance(number, complex) else dtype
+            exact = number if isinstance(number, complex) else float(number)
+            tensor = torch.tensor(exact, dtype=dtype, device=device)
             replaced.append((position, name, run.offset(call.record, tensor)))
     return call.replace(replaced)

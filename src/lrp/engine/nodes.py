@@ -179,8 +179,8 @@ class Constants(Node):
     def backward(ctx: Any, m: Tensor) -> Any:
         (constant,) = ctx.saved_tensors
         arrived = m.sum_to_size(constant.shape)
-        kept = torch.where(arrived == 0, torch.zeros_like(arrived), arrived * constant)
-        return m, None, None, kept.sum()
+        kept = torch.where(arrived == 0, torch.zeros_like(arrived), arrived * constant.conj())
+        return m, None, None, kept.sum().real
 
 
 class Arriving(Node):

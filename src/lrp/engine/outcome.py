@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 
 from lrp.engine.calls import OpCall
-from lrp.engine.structure import map_tensors
+from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Value, as_constant
 from lrp.ops.op import Op
 
@@ -62,7 +62,13 @@ class TorchCall:
     @property
     def constants(self) -> bool:
         """Whether floating constants take part."""
-        return any(tensor.is_floating_point() and not self.is_data(tensor) for tensor in self.operands)
+        return any(is_continuous(tensor) and not self.is_data(tensor) for tensor in self.operands)
+
+    @property
+    def steered(self) -> bool:
+        """Whether the constants that take part scale or steer it, so that none is added to the data."""
+        added = [tensor for place in self.op.places for tensor in tensors_in(self.get(*place))]
+        return bool(self.op.places) and all(self.is_data(tensor) for tensor in added)
 
     @property
     def keeps_nonnegative(self) -> bool:

@@ -170,10 +170,10 @@ def wide(tensor: Tensor) -> Tensor:
 
 
 def relevance(value: Tensor, multiplier: Tensor) -> Tensor:
-    """`value * multiplier`; 0 where the multiplier is 0, whatever the value."""
+    """`value * multiplier`, `Re(conj(value) * multiplier)` of complex tensors; 0 where the multiplier is 0."""
     value, multiplier = wide(value), wide(multiplier)
-    product = value * multiplier
-    return torch.where(multiplier == 0, torch.zeros_like(product), product)
+    product = torch.where(multiplier == 0, torch.zeros_like(multiplier), value.conj() * multiplier)
+    return product.real
 
 
 def total(amounts: Tensor, several: bool) -> Tensor:

@@ -124,7 +124,7 @@ def _linear_calls(run: Run, explained: Tensor) -> list[tuple[OpCall, GradientEdg
         if key in met:
             continue
         met.add(key)
-        _, call = run.intervals.find(edge.node._sequence_nr())
+        _, call = run.intervals.find(edge.node)
         if call is not None and call.family in ("linear", "conv"):
             found[key] = (call, edge)
         elif call is None or call.family in _MOVING:

@@ -22,7 +22,7 @@ from torch import Tensor
 from lrp.engine.calls import OpCall
 from lrp.engine.nodes import Enter, Exit, Pointwise
 from lrp.engine.outcome import TorchCall
-from lrp.engine.structure import map_tensors
+from lrp.engine.structure import is_continuous, map_tensors
 from lrp.engine.values import as_constant
 from lrp.errors import ModelError
 from lrp.rules.linear import InputRule, LinearRule
@@ -84,7 +84,7 @@ def filled(call: TorchCall) -> Tensor:
     into: list[Tensor] = []
 
     def operand(tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
+        if not is_continuous(tensor):
             return tensor
         changed = torch.zeros_like(tensor) if call.is_data(tensor) else torch.ones_like(tensor)
         if tensor is call.written:

@@ -25,16 +25,19 @@ from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
-from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, last_calls, reaches, sequence_number
 from lrp.errors import CompositeError, LRPError
 from lrp.ops.activations import RECTIFIERS
 from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
+from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup
-from lrp.rules.linear import ArrivingRule, InputRule
-from lrp.rules.passing import PassDetached
+from lrp.rules.base import Native
+from lrp.rules.linear import ArrivingRule, InputRule, Zero
+from lrp.rules.passing import PassDetached, Stop
+from lrp.rules.product import Uniform
 
 __all__ = ["Books", "Run"]
 
@@ -45,7 +48,8 @@ _TO_PYTHON = frozenset(
     for name in ("item", "tolist", "numpy", "__array__", "__float__", "__int__", "__complex__", "__index__")
 )
 _data: Any = torch.Tensor.data
-_CUTS = frozenset({torch.Tensor.detach, torch.detach, torch.Tensor.detach_, _data.__get__, _data.__set__}) | _TO_PYTHON
+_DETACHING = {torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.detach_copy}
+_CUTS = frozenset({*_DETACHING, _data.__get__, _data.__set__}) | _TO_PYTHON
 """Calls whose result no longer knows where it came from."""
 
 
@@ -163,13 +167,14 @@ class Run(TorchFunctionMode):
         with torch._C.DisableTorchFunction(), torch.enable_grad():
             leaf = tensor.detach().clone().requires_grad_()
             data: Tensor = Identity.apply(leaf, False)
-            slot = torch.zeros(1, dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
+            slot = torch.zeros((), dtype=leaf.dtype, device=leaf.device).expand_as(leaf).requires_grad_()
             reference = None if reference is None else reference.clone()
             probe = Probe(edge_of(leaf), self._held(leaf, reference), positions=positions)
-            probe.slot = edge_of(slot) if self._wants_slots else None
+            has_slot = self._wants_slots and tensor.is_floating_point()
+            probe.slot = edge_of(slot) if has_slot else None
             self.sources.append(probe)
             self.leaves += [leaf, slot]
-            self.tracker.put(data, Value(slot=slot if self._wants_slots else None, reference=reference))
+            self.tracker.put(data, Value(slot=slot if has_slot else None, reference=reference))
         self.intervals.add(start, None)
         return data
 
@@ -178,7 +183,7 @@ class Run(TorchFunctionMode):
         known = self.tracker.get(constant)
         kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
         constant = as_constant(constant)
-        if not self._keeps or not constant.is_floating_point():
+        if not self._keeps or not is_continuous(constant):
             return constant
         leaf = constant.detach().requires_grad_()
         self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant), where))
@@ -188,7 +193,8 @@ class Run(TorchFunctionMode):
         """A scalar for each kind of row, whose gradient is what the call kept."""
         if not self._keeps:
             return (None,) * len(kinds)
-        leaves = [torch.zeros((), dtype=like.dtype, device=like.device, requires_grad=True) for _ in kinds]
+        dtype = like.dtype.to_real()
+        leaves = [torch.zeros((), dtype=dtype, device=like.device, requires_grad=True) for _ in kinds]
         self.entries += [Entry(call, kind, leaf, None, call.path) for kind, leaf in zip(kinds, leaves, strict=True)]
         return tuple(leaves)
 
@@ -399,7 +405,11 @@ class Run(TorchFunctionMode):
         call.last = self.composite.last is not None and call.name in self.composite.last
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
+        call.note = REFUSED.get(op.name, "") if not op.family else ""
         self.choose(call)
+        real = isinstance(call.rule, Native | Uniform | Stop) or not any(tensor.is_complex() for tensor in data)
+        if not real and op.family:
+            call.rule, call.entry, call.note = Zero(), "(default)", "complex data"
         self.calls.append(call)
         return call
 
@@ -426,6 +436,7 @@ class Run(TorchFunctionMode):
             if not output.requires_grad:
                 self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
+            self.intervals.note_undifferentiable(output, record)
             facts = Value() if value is None else value.at(index)
             facts.linear_above = facts.linear_above or above
             facts.nonnegative = facts.nonnegative or nonnegative

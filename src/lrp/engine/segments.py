@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lrp.engine.calls import OpCall
 from lrp.engine.outcome import TorchCall
+from lrp.engine.structure import is_continuous
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -41,7 +42,7 @@ def slot_through(run: Run, call: TorchCall) -> Any:
             changed = tensor
             if call.is_data(tensor):
                 changed = change(slots[id(tensor)])
-            elif tensor.is_floating_point():
+            elif is_continuous(tensor):
                 changed = torch.zeros_like(tensor)
             if tensor is call.written:
                 changed = changed.clone()

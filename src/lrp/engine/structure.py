@@ -9,10 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["describe", "map_tensors", "tensors_in"]
+__all__ = ["describe", "is_continuous", "map_tensors", "tensors_in"]
 
 _LEAVES = frozenset({type(None), bool, int, float, str, slice, type(...), torch.dtype, torch.device, torch.Size})
 """What holds no tensor and is met in every call; looked up first, as this runs for every torch call."""
+
+
+def is_continuous(tensor: Tensor) -> bool:
+    """Whether a tensor holds floating or complex numbers, which can carry relevance."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def map_tensors(function: Callable[[Any], Any], structure: Any, leaf: type = Tensor, others: bool = True) -> Any:

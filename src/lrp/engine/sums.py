@@ -23,9 +23,8 @@ def residual_sum(run: Run, call: TorchCall, rule: ResidualGamma) -> Any:
     a, b, alpha = call.get(0, "input"), call.get(1, "other"), call.get(2, "alpha", 1)
     coefficients = {"add": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}.get(usual(call.op.name))
     in_place = call.written is not None
-    complex_ = any(tensor.is_complex() for tensor in call.data)
-    if coefficients is None or complex_ or (in_place and call.written is not a):
-        call.record.note = f"{type(rule).__name__} is for a + b and a - b of real numbers"
+    if coefficients is None or (in_place and call.written is not a):
+        call.record.note = f"{type(rule).__name__} is for a + b and a - b"
         return uncovered(run, call).result
     call.record.gradient = False
     data = {id(a): run.tap(call.record, a, in_place), id(b): run.tap(call.record, b)}

@@ -27,6 +27,7 @@ class Intervals:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._rows: list[tuple[int, OpCall | None]] = []
+        self._undifferentiable: dict[Node, OpCall] = {}
 
     def add(self, start: int, call: OpCall | None) -> None:
         """Note that all numbers given out since `start` are the call's; inner calls keep their own."""
@@ -47,8 +48,18 @@ class Intervals:
             self._starts.append(start)
             self._rows.append((end, call))
 
-    def find(self, number: int) -> tuple[bool, OpCall | None]:
-        """Whether a number is in an interval, and the call that gave it out."""
+    def note_undifferentiable(self, output: Tensor, call: OpCall) -> None:
+        """Remember a call that torch cannot differentiate: the node behind its output has no number."""
+        node = output.grad_fn
+        if node is not None and node.name() == "torch::autograd::NotImplemented":
+            call.covered, call.note = False, "torch has no derivative of it"
+            self._undifferentiable[node] = call
+
+    def find(self, node: Node) -> tuple[bool, OpCall | None]:
+        """Whether a node was made by a handled call, and by which."""
+        if node in self._undifferentiable:
+            return True, self._undifferentiable[node]
+        number = node._sequence_nr()
         at = bisect_right(self._starts, number) - 1
         if at < 0 or number >= self._rows[at][0]:
             return False, None
@@ -83,7 +94,7 @@ def last_calls(target: GradientEdge, intervals: Intervals) -> set[str]:
     """The names of the linear and convolution calls that lead to the target, and to no other such call."""
 
     def call_of(node: Node) -> OpCall | None:
-        _, call = intervals.find(node._sequence_nr())
+        _, call = intervals.find(node)
         return call if call is not None and call.family in WEIGHTED else None
 
     def names(nodes: Iterable[Node]) -> set[str]:
@@ -137,7 +148,7 @@ def verify(
     on_the_way: dict[int, OpCall] = {}
     unseen: list[str] = []
     for node, below in nodes_on_the_way([target.node], leaves):
-        seen, call = intervals.find(node._sequence_nr())
+        seen, call = intervals.find(node)
         if node in strangers:
             seen, call = False, None
         if call is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.outcome import TorchCall
-from lrp.engine.structure import tensors_in
+from lrp.engine.structure import is_continuous, tensors_in
 from lrp.engine.values import as_constant
 from lrp.rules.base import Native
 from lrp.rules.linear import ArrivingRule
@@ -90,8 +90,8 @@ def _tbc(call: TorchCall, x: Tensor) -> Weighted:
 
 def _product(call: TorchCall, x: Tensor) -> Weighted:
     """A function that is linear in each of two operands."""
-    (weight,) = [tensor for tensor in call.operands if tensor is not x and tensor.is_floating_point()]
-    first = next(tensor for tensor in call.operands if tensor.is_floating_point())
+    (weight,) = [tensor for tensor in call.operands if tensor is not x and is_continuous(tensor)]
+    first = next(tensor for tensor in call.operands if is_continuous(tensor))
     # `a @ b` by an operator of the right operand arrives with its operands swapped
     data_left = (first is x) != (call.op.name == "__rmatmul__")
     plain = x.dim() == weight.dim() == 2 and call.op.name in _MATRIX_PRODUCTS
@@ -105,7 +105,7 @@ _MATRIX_PRODUCTS = frozenset({"matmul", "mm", "bmm", "mv", "__matmul__", "__rmat
 
 def _cross(call: TorchCall, x: Tensor) -> Weighted:
     """`(x × w)_k = x_i w_j - x_j w_i`, where the weight of `x_j` is `-w_i`; `w × x` is the negative of it."""
-    left = next(tensor for tensor in call.operands if tensor.is_floating_point())
+    left = next(tensor for tensor in call.operands if is_continuous(tensor))
     (w,) = [tensor for tensor in call.operands if tensor is not x]
     dim = call.get(2, "dim", None if call.op.name == "cross" else -1)
     axis = (left.shape.index(3) if dim is None else dim % left.dim()) - left.dim()

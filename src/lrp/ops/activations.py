@@ -248,12 +248,13 @@ GATES |= {
 ALIASES = {
     **{"expit": "sigmoid", "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh"},
     **{"arctanh": "atanh", "arccosh": "acosh", "absolute": "abs", "gammaln": "lgamma", "psi": "digamma"},
-    **{"clip": "clamp", "__abs__": "abs"},
+    **{"clip": "clamp", "__abs__": "abs", "fmax": "maximum", "fmin": "minimum", "multigammaln": "mvlgamma"},
 }
 """Other names of activations."""
 
 NUMERIC = frozenset(
     {"log", "log2", "log10", "rsqrt", "reciprocal", "acosh", "lgamma", "digamma", "logit", "sinc", "nan_to_num"}
     | {"i0", "i0e", "i1", "i1e", "log_ndtr", "entr", "erfcx", "ndtri"}
+    | {"ceil", "floor", "round", "trunc", "fix", "frac", "sign", "sgn", "copysign", "fmod", "remainder", "mvlgamma"}
 )
 """Activations whose gate is computed from the function itself; many have none, as they are not finite at 0."""

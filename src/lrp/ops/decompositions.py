@@ -5,6 +5,7 @@ They run under the function mode, so every smaller call gets its own rule; the v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
@@ -142,15 +143,104 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
     return reduce(torch.matmul, [input if n > 0 else torch.linalg.inv(input)] * abs(n))
 
 
+def polar(abs: Tensor, angle: Tensor) -> Tensor:
+    # torch's own gradient takes a negative `abs` for its absolute value
+    return torch.complex(abs * torch.cos(angle), abs * torch.sin(angle))
+
+
+def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    return torch.channel_shuffle(input, groups)
+
+
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    others = [axis for axis in range(input.dim()) if axis != dim % input.dim()]
+    size = torch.linalg.vector_norm(input, p, others, keepdim=True)
+    return torch.where(size > maxnorm, input * maxnorm / (size + 1e-7), input)
+
+
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
+    x = torch.atleast_2d(input)
+    ones = torch.ones(x.shape[1], dtype=x.dtype.to_real(), device=x.device)
+    a = ones if aweights is None else aweights * ones
+    weights = a if fweights is None else a * fweights
+    total = weights.sum()
+    centred = x - (x * weights).sum(1, keepdim=True) / total
+    degrees = torch.clamp(total - correction * (weights * a).sum() / total, min=0)
+    return ((centred * weights) @ centred.mH / degrees).squeeze()
+
+
+def corrcoef(input: Tensor) -> Tensor:
+    covariance = torch.cov(input)
+    if covariance.dim() == 0:
+        return covariance / covariance
+    deviation = torch.diagonal(covariance).real.sqrt()
+    return covariance / deviation.unsqueeze(1) / deviation
+
+
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    return _lp_pool(1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    return _lp_pool(2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    return _lp_pool(3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    return input * torch.pow(2.0, other)
+
+
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    x = input.movedim(dim, -1)
+    later = torch.ones(x.shape[-1], x.shape[-1], dtype=torch.bool, device=x.device).triu(1)
+    rows = x.unsqueeze(-2).expand(*x.shape[:-1], *later.shape).masked_fill(later, -torch.inf)
+    return torch.logsumexp(rows, -1).movedim(-1, dim)
+
+
+def vander(x: Tensor, *, N: int | None = None) -> Tensor:
+    count = x.shape[-1] if N is None else N
+    return torch.stack([torch.ones_like(x) if power == 0 else x**power for power in range(count)], -1)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    one, other = torch.triu_indices(len(input), len(input), 1, device=input.device)
+    return torch.linalg.vector_norm(input[one] - input[other], p, dim=-1)
+
+
+def _lp_pool(axes: int, x: Tensor, p: float, size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    """`z = (sum x^p)^(1/p) = sum x w` with `w = x^(p-1) / z^(p-1)`: by Euler's theorem `w` is its gradient.
+
+    Torch's own is no number where `z = 0`; there is no relevance to hand on there.
+    """
+    maximum = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[axes - 1]
+    mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
+    if math.isinf(p):
+        sign = 1 if p > 0 else -1
+        return sign * maximum(sign * x.abs(), size, stride, 0, 1, ceil_mode)
+    count = size**axes if isinstance(size, int) else math.prod(size)
+    weight = x.detach() ** (p - 1)
+    total = count * mean(x * weight, size, stride, 0, ceil_mode)
+    z = total.detach() ** (1 / p)
+    return total / torch.where(z == 0, 1.0, z ** (p - 1))
+
+
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     **{
         function.__name__: function
         for function in (
             *(glu, addcmul, addcdiv, lerp, std, std_mean, var_mean, dist, cdist, hypot, xlogy, xlog1py),
+            *(ldexp, logcumsumexp, pdist, polar, native_channel_shuffle, renorm, cov, corrcoef),
+            *(lp_pool1d, lp_pool2d, lp_pool3d),
             *(normalize, cosine_similarity, pairwise_distance, local_response_norm, embedding_bag, matrix_power),
         )
     },
     "linalg_matrix_power": matrix_power,
+    "linalg_vander": vander,
     **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), multi_dot),
 }
 """Torch function name -> the same written out."""

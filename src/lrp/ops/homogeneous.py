@@ -13,7 +13,8 @@ PAIRS = frozenset({"cdist", "dist", "hypot"})
 
 _HOMOGENEOUS = """
     var prod cumprod norm frobenius_norm nuclear_norm
-    linalg_norm linalg_vector_norm linalg_matrix_norm linalg_svdvals linalg_eigvalsh
+    linalg_norm linalg_vector_norm linalg_matrix_norm linalg_svdvals
+    norm_except_dim
 """
 _COMPARISONS = "gt greater ge greater_equal lt less le less_equal eq ne not_equal isnan isinf isfinite signbit"
 

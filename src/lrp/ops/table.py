@@ -44,6 +44,11 @@ _SPELLINGS = (
 _USUAL = {name: spellings[0] for spellings in _SPELLINGS for name in spellings}
 
 
+_BINDINGS = [getattr(torch._C, name) for name in ("_nn", "_fft", "_linalg")]
+_HOMES: tuple[Any, ...] = (torch, torch.Tensor, F, *_BINDINGS, torch.special)
+"""Where torch keeps its functions."""
+
+
 def _lines() -> Iterator[Op]:
     yield from moving.lines()
     yield from arithmetic.lines()
@@ -56,12 +61,11 @@ def _lines() -> Iterator[Op]:
         yield Op(name, "written out")
 
 
-def _find(name: str) -> Iterator[Callable[..., Any]]:
+def _find(name: str, functional: bool = False) -> Iterator[Callable[..., Any]]:
     """The functions that torch keeps under this name, in-place twins included."""
     attribute, _, getter = name.partition(".")
     names = [name] if name.startswith("__") or name.endswith("_") else [name, name + "_"]
-    places: list[Any] = [torch, torch.Tensor, F, torch._C._nn, torch._C._linalg]  # type: ignore[attr-defined]
-    for place in (*places, torch.special):
+    for place in (F,) if functional else _HOMES:
         if getter:
             if place is torch.Tensor:
                 found: Any = getattr(place, attribute)
@@ -76,7 +80,7 @@ def _find(name: str) -> Iterator[Callable[..., Any]]:
 def _build() -> dict[Any, Op]:
     table: dict[Any, Op] = {}
     for op in _lines():
-        for function in _find(op.name):
+        for function in _find(op.name, op.functional):
             table.setdefault(function, op)
     for alias, name in ALIASES.items():
         for function in _find(alias):

@@ -1,0 +1,174 @@
+"""Operations that move elements about, pick them, or add them up: native, with rows for the constants among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lrp.engine.islands import step
+from lrp.engine.native import carry_out
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.segments import slot_through
+from lrp.engine.structure import tensors_in
+from lrp.engine.sums import residual_sum
+from lrp.engine.values import Value
+from lrp.rules.linear import ArrivingRule
+from lrp.rules.sums import ResidualGamma
+
+if TYPE_CHECKING:
+    from lrp.engine.run import Run
+
+__all__ = ["PAIRWISE", "handle_put", "handle_reshape", "handle_select", "handle_sum"]
+
+PAIRWISE = frozenset({"max", "min", "maximum", "minimum"})
+"""Operations that can pick between two operands."""
+
+_POINTWISE = frozenset(
+    {"where", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as"}
+    | {"positive", "cpu", "cuda"}
+)
+"""Operations that move elements about without moving them."""
+
+
+def handle_reshape(run: Run, call: TorchCall) -> Outcome:
+    """Operations that move elements about, perhaps among constants."""
+    value = Value(factors=_factors(run, call), slot=slot_through(run, call))
+    if not call.constants or call.steered:
+        known = [run.value(tensor) or Value() for tensor in call.data]
+        value.gate = all(each.gate for each in known)
+        value.denominator = all(each.denominator for each in known)
+    if call.op.name in _POINTWISE:
+        value.point = step(run, call, affine=call.op.name != "where", shifts=call.op.name == "where")
+    first = run.value(call.data[0]) or Value()
+    if len(call.data) == 1 and first.logit is not None and call.written is None and not call.op.fills:
+        logit = first.logit
+        value.logit, value.logit_of = call.run(lambda t: logit if call.is_data(t) else t), first.logit_of
+        for moved in tensors_in(value.logit):
+            run.put(moved, Value(linear_above=True))
+    return Outcome(carry_out(run, call), value)
+
+
+def handle_sum(run: Run, call: TorchCall) -> Outcome:
+    """What is linear in its data without weights of the model: native, perhaps with a rule on what arrives."""
+    reduce = _reduction(call)
+    if call.kwargs.get("initial") is not None:
+        return _refused(run, call, "initial=")
+    if reduce in ("amax", "amin", "max", "min"):
+        return handle_select(run, call)
+    if reduce not in ("", "sum", "mean"):
+        return _refused(run, call, f"reduce={reduce!r}")
+    elsewhere = _data_elsewhere(call)
+    if elsewhere:
+        return _refused(run, call, elsewhere)
+    value = Value(factors=_factors(run, call))
+    if isinstance(call.record.rule, ResidualGamma):
+        return Outcome(residual_sum(run, call, call.record.rule), value)
+    if call.record.family == "sum":
+        value.point = step(run, call, affine=True)
+    result = carry_out(run, call)
+    if isinstance(call.record.rule, ArrivingRule):
+        result = run.arriving(call.record, result, call.record.rule, in_place=call.written is not None)
+    return Outcome(result, value)
+
+
+def handle_select(run: Run, call: TorchCall) -> Outcome:
+    """What picks elements by their values: the native gradient says which."""
+    elsewhere = _data_elsewhere(call)
+    if elsewhere:
+        return _refused(run, call, elsewhere)
+    if call.op.name.startswith("fractional") and call.get(5, "_random_samples") is None:
+        return _refused(run, call, "its windows are drawn at random, unless _random_samples= says which")
+    point = step(run, call) if call.op.name in PAIRWISE and len(call.data) == 2 else None
+    return Outcome(carry_out(run, call), Value(point=point))
+
+
+def handle_put(run: Run, call: TorchCall) -> Outcome:
+    """Values put at indices.
+
+    Where an index occurs twice torch's gradient counts both values, though one of them is overwritten. So the call is
+    written out as a choice between what was there and the value that stayed, found by putting numbered values once.
+    """
+    assert call.op.values is not None
+    if call.get(3, "accumulate") is True:
+        call.record.family = "reduce"
+        return handle_sum(run, call)
+    if "reduce" in call.kwargs:
+        return _refused(run, call, f"reduce={call.kwargs['reduce']!r}")
+    values = call.get(*call.op.values)
+    is_number = call.op.number is not None and not isinstance(values, Tensor)
+    if is_number or not _by_index(call):
+        call.record.family = "reshape"
+        return handle_reshape(run, call)
+    stayed = _stayed(call, values)
+    call.record.note = "written out"
+    with run.seeing():
+        if isinstance(values, Tensor) and values.dim():
+            values = values.reshape(-1)[stayed.clamp(min=0)]
+        before = 0.0 if call.op.values == _UNPOOLED else call.get(0, "input")
+        result = torch.where(stayed < 0, before, values)
+        if call.written is not None:
+            result = call.written.copy_(result)
+    return Outcome(result, run.value(result))
+
+
+_UNPOOLED = (0, "input")
+_REDUCTIONS = {"scatter_reduce": 4, "index_reduce": 4, "segment_reduce": 1}
+
+
+def _factors(run: Run, call: TorchCall) -> int:
+    """How many data factors the pure products among the operands have, where they agree and stand alone; else 1."""
+    if call.constants and not call.steered:
+        return 1
+    counts = {value.factors for tensor in call.data if (value := run.value(tensor)) is not None}
+    return counts.pop() if len(counts) == 1 else 1
+
+
+def _by_index(call: TorchCall) -> bool:
+    """Whether places are given as integers, of which two can be equal; those of a mask cannot."""
+    keys = call.args[1] if len(call.args) > 1 else None
+    listed = isinstance(keys, list) or (isinstance(keys, tuple) and any(isinstance(key, list) for key in keys))
+    return listed or any(t.dtype in (torch.int64, torch.int32) for t in call.operands)
+
+
+def _stayed(call: TorchCall, values: Any) -> Tensor:
+    """For each element of the result the number of the value that was put there, -1 where none was."""
+    with torch.no_grad():
+        x = call.get(0, "input")
+        device = x.device
+        count = values.numel() if isinstance(values, Tensor) else 1
+        numbers = torch.arange(1, count + 1, dtype=torch.float64, device=device)
+        numbers = numbers.view(values.shape) if isinstance(values, Tensor) else numbers.squeeze()
+        assert call.op.values is not None
+        if call.op.values == _UNPOOLED:
+            result = call.replace([(*_UNPOOLED, numbers)]).run()
+        else:
+            into = torch.zeros(x.shape, dtype=torch.float64, device=device)
+            result = call.replace([(0, "input", into), (*call.op.values, numbers)]).run()
+            result = into if result is None else result
+    return result.long() - 1
+
+
+def _data_elsewhere(call: TorchCall) -> str:
+    """A note where data stands in an argument in which the operation is not linear; else nothing."""
+    if not call.op.places:
+        return ""
+    positions = {position for position, _ in call.op.places}
+    names = {name for _, name in call.op.places}
+    others = [(f"argument {i}", arg) for i, arg in enumerate(call.args) if i not in positions]
+    others += [(f"{name}=", arg) for name, arg in call.kwargs.items() if name not in names]
+    for where, arg in others:
+        if any(call.is_data(tensor) for tensor in tensors_in(arg)):
+            return f"data in {where}"
+    return ""
+
+
+def _reduction(call: TorchCall) -> str:
+    position = _REDUCTIONS.get(call.op.name)
+    return "" if position is None else str(call.get(position, "reduce"))
+
+
+def _refused(run: Run, call: TorchCall, note: str) -> Outcome:
+    call.record.note = note
+    return uncovered(run, call)

@@ -1,0 +1,47 @@
+"""Functions that have no right rule yet, or never will, each with the reason that the error gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["REFUSED"]
+
+_REASONS = {
+    "a loss compares with a label: explain the logit": """
+        binary_cross_entropy binary_cross_entropy_with_logits cosine_embedding_loss cross_entropy linear_cross_entropy
+        ctc_loss gaussian_nll_loss hinge_embedding_loss huber_loss kl_div l1_loss margin_ranking_loss mse_loss
+        multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss poisson_nll_loss smooth_l1_loss
+        soft_margin_loss triplet_margin_loss triplet_margin_with_distance_loss
+    """,
+    "a decomposition or an inverse of a matrix of data has no rule": """
+        cholesky cholesky_inverse cholesky_solve det geqrf inverse linalg_cholesky linalg_cholesky_ex linalg_cond
+        linalg_det linalg_eig linalg_eigh linalg_eigvals linalg_eigvalsh linalg_householder_product linalg_inv
+        linalg_inv_ex linalg_ldl_factor linalg_ldl_factor_ex linalg_ldl_solve linalg_lstsq linalg_lu linalg_lu_factor
+        linalg_lu_factor_ex linalg_lu_solve linalg_matrix_exp linalg_pinv linalg_qr linalg_slogdet linalg_solve
+        linalg_solve_ex linalg_solve_triangular linalg_svd linalg_tensorinv linalg_tensorsolve lobpcg
+        logdet lu lu_solve lu_unpack matrix_exp orgqr ormqr pca_lowrank pinverse qr slogdet svd svd_lowrank
+        triangular_solve
+    """,
+    "its result is drawn at random": """
+        bernoulli binomial gumbel_softmax multinomial native_dropout normal poisson bernoulli_ cauchy_ exponential_
+        geometric_ log_normal_ normal_ random_ uniform_
+    """,
+    "attention and recurrence are not covered yet": """
+        scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu lstm_cell gru_cell
+        rnn_tanh_cell rnn_relu_cell
+    """,
+    "an angle is not linear in its data, and has no value at 0": "angle atan2 arctan2",
+    "a special function of two arguments has no rule": """
+        igamma igammac special_gammainc special_gammaincc polygamma special_polygamma special_zeta
+    """,
+    "torch's own gradient of it is that of the elements that were overwritten": "as_strided_scatter",
+    "torch has no derivative of it": """
+        slice_inverse view_as_complex_copy floor_divide heaviside histogram histogramdd nextafter unique
+        unique_consecutive
+    """,
+    "it takes a number apart": "frexp",
+    "it changes the size of a tensor in place": "resize resize_ resize_as_ resize_as_sparse_",
+}
+
+REFUSED: Mapping[str, str] = {name: reason for reason, names in _REASONS.items() for name in names.split()}
+"""Torch function name -> why it is refused, in one sentence."""
