@@ -218,8 +218,8 @@ def test_presets_may_match_nothing():
 @pytest.mark.parametrize(
     ("model", "name"),
     [
-        (NET, "epsilon_plus_flat"),
-        (lambda x: F.conv1d(x, torch.ones(1, 2, 3, dtype=x.dtype)).mean(2), "epsilon_plus_flat"),
+        (NET, "epsilon_gamma"),
+        (lambda x: F.conv1d(x, torch.ones(1, 2, 3, dtype=x.dtype)).mean(2), "epsilon_gamma"),
         (nn.Sequential(nn.Flatten(), nn.Linear(28, 2)).double(), "zero"),
         (lambda x: x.flatten(1), "zero"),
     ],

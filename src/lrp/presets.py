@@ -13,6 +13,7 @@ __all__ = [
     "epsilon",
     "epsilon_alpha2_beta1",
     "epsilon_alpha2_beta1_flat",
+    "epsilon_gamma",
     "epsilon_gamma_box",
     "epsilon_plus",
     "epsilon_plus_flat",
@@ -90,6 +91,24 @@ def epsilon_plus_flat(epsilon: float = 1e-6, stabiliser: float = 1e-6) -> Compos
     """
     first = [(on.first & _LAYERS, rules.Flat(stabiliser))]
     return _named("epsilon_plus_flat", first, rules.ZPlus(stabiliser), epsilon, stabiliser)
+
+
+def epsilon_gamma(epsilon: float = 1e-6, gamma: float = 0.25, stabiliser: float = 1e-6) -> Composite:
+    """LRP-gamma on convolutions, LRP-epsilon on linear layers: `epsilon_gamma_box` where no bounds are known.
+
+    Use: for convolutional networks, where the map should name the parts that the output depends on.
+
+    Args:
+        epsilon: of linear layers, in units of their output.
+        gamma: how much contributions of the output's sign outweigh the others.
+        stabiliser: of all other denominators, in units of each call's output.
+
+    Source: Montavon et al. 2019, section 10.3 (there with Box on the first layer).
+
+    >>> epsilon_gamma().name
+    'epsilon_gamma'
+    """
+    return _named("epsilon_gamma", [], rules.Gamma(gamma, stabiliser), epsilon, stabiliser)
 
 
 def epsilon_gamma_box(
@@ -198,8 +217,9 @@ def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
 def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
-    A convolution -> `epsilon_plus_flat`, else `zero`; in both, what a sigmoid, hardsigmoid or softmax gate multiplies
-    takes all the relevance of the product. The choice is in the result: `r.composite.why`.
+    A convolution -> `epsilon_gamma`, else `zero`; in both, what a sigmoid, hardsigmoid or softmax gate multiplies takes
+    all the relevance of the product. The choice is in the result: `r.composite.why`. Among the presets it is LRP-gamma
+    whose maps order the parts of an image best by what removing them does to the output (docs/evidence.md).
 
     Args:
         families: the families of operations that the model's forward pass met.
@@ -208,7 +228,7 @@ def auto(families: Set[str]) -> Composite:
     'no convolution was met, so LRP-0 (auto)'
     """
     if "conv" in families:
-        chosen, why = epsilon_plus_flat(), "a convolution was met, so z+ with a flat first layer (auto)"
+        chosen, why = epsilon_gamma(), "a convolution was met, so LRP-gamma on convolutions (auto)"
     else:
         chosen, why = zero(), "no convolution was met, so LRP-0 (auto)"
     entries = [*chosen.entries, (on.product, rules.SignalTakesAll())]

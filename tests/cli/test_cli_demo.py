@@ -31,7 +31,7 @@ def test_the_demo_names_the_cat_and_paints_its_face(lrp_cli: Cli, tmp_path: Path
     redness = heatmap[..., 0] - heatmap[..., 2]
     assert redness.mean() > 0
     facts = opened(tmp_path / "lrp-demo" / "heatmap.png").text
-    assert facts["lrp:composite"] == "epsilon_plus_flat"
+    assert facts["lrp:composite"] == "epsilon_gamma"
     assert f"{float(facts['lrp:explained']):+.5g}" in result.stdout
 
 

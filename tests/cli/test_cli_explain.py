@@ -179,7 +179,7 @@ def test_an_image_as_text_and_as_pictures(lrp_cli: Cli, convnet: str, tmp_path: 
     picture = opened(tmp_path / "map.png")
     assert picture.size == (8, 8)
     assert float(picture.text["lrp:explained"])
-    assert picture.text["lrp:composite"] == "epsilon_plus_flat"
+    assert picture.text["lrp:composite"] == "epsilon_gamma"
     assert float(picture.text["lrp:scale"]) > 0
 
 

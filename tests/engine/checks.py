@@ -19,6 +19,7 @@ PRESETS: dict[str, Callable[[], lrp.Composite]] = {
     "epsilon": presets.epsilon,
     "epsilon_plus": presets.epsilon_plus,
     "epsilon_plus_flat": presets.epsilon_plus_flat,
+    "epsilon_gamma": presets.epsilon_gamma,
 }
 
 each_preset = pytest.mark.parametrize("preset", PRESETS)

@@ -207,7 +207,7 @@ def test_automatic_choice_runs_a_model_on_unwritten_inputs():
     x, shift = normal(3, 2, 5, seed=9), torch.ones(3, 4, 3, dtype=torch.float64)
     outside = model(x, shift.clone())
     r = lrp.explain(model, (x, shift), sources=[0])
-    assert r.composite.name == "epsilon_plus_flat"
+    assert r.composite.name == "epsilon_gamma"
     assert torch.equal(r.output, outside)
     assert torch.equal(shift, torch.ones_like(shift))
 

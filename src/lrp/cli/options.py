@@ -70,7 +70,7 @@ def explaining(command: Command) -> Command:
         click.option(
             "--composite",
             metavar="PRESET[:k=v,...]",
-            help="zero, epsilon:epsilon=1e-6, epsilon_plus, epsilon_plus_flat or auto (default).",
+            help="zero, epsilon:epsilon=1e-6, epsilon_gamma, epsilon_plus_flat ... or auto (default).",
         ),
         click.option("--labels", metavar="FILE", help="Class names, one a line, the first for class 0."),
         click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),
