@@ -7,17 +7,10 @@ import torch
 from torch import Tensor, nn
 
 import lrp
-from lrp import presets
 from lrp.models import imagenet
+from tests.cases.presets import ALL_PRESETS
 
-PRESETS = {
-    "zero": presets.zero,
-    "epsilon": presets.epsilon,
-    "epsilon_plus": presets.epsilon_plus,
-    "epsilon_plus_flat": presets.epsilon_plus_flat,
-}
-
-# LRP-0 and epsilon amplify on this network, and the warning says so
+# several presets amplify on this network, and the warning says so
 pytestmark = pytest.mark.filterwarnings("ignore:the sources' relevance is")
 
 
@@ -32,10 +25,10 @@ def cat() -> Tensor:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["f32", "f64"])
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ALL_PRESETS)
 def test_books_balance(network: nn.Module, cat: Tensor, preset: str, dtype: torch.dtype, tolerance: float) -> None:
     network.to(dtype)
-    r = lrp.explain(network, cat.to(dtype), composite=PRESETS[preset](), ledger="calls")
+    r = lrp.explain(network, cat.to(dtype), composite=ALL_PRESETS[preset](), ledger="calls")
     assert r.indices.tolist() == [282]
     scale = float(r.ledger.scale)
     assert float(r.ledger.residual.abs()) <= tolerance * scale

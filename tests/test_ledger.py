@@ -13,18 +13,12 @@ import lrp
 from lrp import presets, rules
 from lrp.ledger import KINDS
 from tests.cases.networks import CASES
+from tests.cases.presets import ALL_PRESETS
 
-PRESETS: dict[str, Callable[[], lrp.Composite | None]] = {
-    "zero": presets.zero,
-    "epsilon": presets.epsilon,
-    "epsilon_plus": presets.epsilon_plus,
-    "epsilon_plus_flat": presets.epsilon_plus_flat,
-    "auto": lambda: None,
-}
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 
-LEVELS = [(preset, torch.float64) for preset in PRESETS]
-LEVELS += [(preset, torch.float32) for preset in PRESETS if preset != "auto"]
+LEVELS = [(preset, torch.float64) for preset in ALL_PRESETS]
+LEVELS += [(preset, torch.float32) for preset in ALL_PRESETS if preset != "auto"]
 
 each_network = pytest.mark.parametrize("network", CASES)
 
@@ -37,7 +31,7 @@ def test_books_balance(network: str, preset: str, dtype: torch.dtype):
     model, x = case.build().to(dtype), case.blank_inputs().to(dtype)
     maps = []
     for level in ("sinks", "calls", False):
-        r = lrp.explain(model, x, composite=PRESETS[preset](), ledger=level, keep="all")
+        r = lrp.explain(model, x, composite=ALL_PRESETS[preset](), ledger=level, keep="all")
         maps.append((r.input, *r.layers.values()))
         if level:
             scale = float(r.ledger.scale)
@@ -58,11 +52,13 @@ def test_books_balance(network: str, preset: str, dtype: torch.dtype):
 def test_by_sample_equals_single_runs(network: str, preset: str):
     case, level = CASES[network], "calls" if preset == "zero" else "sinks"
     model, x = case.build(), case.inputs()
-    whole = lrp.explain(model, x, composite=PRESETS[preset](), ledger=level).ledger
+    whole = lrp.explain(model, x, composite=ALL_PRESETS[preset](), ledger=level).ledger
     books = whole.by_sample()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the sources' relevance is", lrp.LRPWarning)  # one has an output near 0
-        singles = [lrp.explain(model, x[i : i + 1], composite=PRESETS[preset](), ledger=level).ledger for i in range(3)]
+        singles = [
+            lrp.explain(model, x[i : i + 1], composite=ALL_PRESETS[preset](), ledger=level).ledger for i in range(3)
+        ]
     tolerance = 1e-12 * float(whole.scale)
     for part in ("explained", "sources", "magnitude", "residual", "kept", "scale"):
         together = torch.stack([getattr(single, part) for single in singles])
