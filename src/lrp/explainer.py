@@ -20,6 +20,7 @@ from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
 from lrp.presets import auto, zero
+from lrp.reference import check_same_way, refuse_other_rules
 from lrp.relevance import Relevance
 from lrp.result import Forward, finish
 from lrp.targets import Context, Several, Target, as_target, pick
@@ -39,6 +40,7 @@ def explain(
     keep: Keep = (),
     through_output: bool = False,
     labels: Sequence[str] = (),
+    reference: Any = None,
     reference_output: float | Tensor | None = None,
     ledger: Books = "sinks",
 ) -> Relevance:
@@ -60,6 +62,9 @@ def explain(
             reduction (`lrp.channels`, `lrp.total`).
         through_output: explain the output of a final sigmoid or softmax, not its input.
         labels: the names of the classes, in the order of the class axis.
+        reference: `"zero"`, `"mean"` (over the batch) or inputs of the same structure, broadcast over the batch: the
+            difference `f(x) - f(reference)` is explained, by LRP-0 on differences of activations (DeepLIFT's rescale
+            rule), and the relevance of the sources adds up to it. Only with `presets.zero` or no composite.
         reference_output: a number, or a tensor `(N,)`: `f(x) - reference_output` is explained, so that relevance says
             what lifts the output above it. It leaves the bias of the last linear layer or convolution, one of whose
             outputs the target must pick; rules that divide by its output see `z - reference_output`, and the ledger
@@ -83,6 +88,7 @@ def explain(
         keep=keep,
         through_output=through_output,
         labels=labels,
+        reference=reference,
         reference_output=reference_output,
         ledger=ledger,
     )
@@ -107,6 +113,7 @@ class Explainer:
         keep: Keep = (),
         through_output: bool = False,
         labels: Sequence[str] = (),
+        reference: Any = None,
         reference_output: float | Tensor | None = None,
         ledger: Books = "sinks",
     ) -> None:
@@ -124,12 +131,26 @@ class Explainer:
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
             raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
         self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
-        self.reference_output = reference_output
+        self.reference, self.reference_output = reference, reference_output
+        if reference is not None:
+            self._check_reference()
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
         if isinstance(sources, str) and sources not in self._paths:
             raise LayerError(f"there is no module {sources!r}", where="sources", cure=nearest(sources, self._paths))
+
+    def _check_reference(self) -> None:
+        """A reference input goes with LRP-0, and with sources among the inputs."""
+        refuse_other_rules(self.composite or zero())
+        if isinstance(self.sources, str) or self.reference_output is not None:
+            raise InputError(
+                "a reference input is for the inputs, and is a reference output by itself",
+                where="reference",
+                seen=f"sources={self.sources!r}, reference_output={self.reference_output!r}",
+                cure="reference= alone",
+            )
+        self.composite = self.composite or zero()
 
     def __call__(self, inputs: Any, *, target: Any = None) -> Relevance:
         """Explain one batch; see `explain`."""
@@ -137,7 +158,7 @@ class Explainer:
         if self._module is not None:
             refuse_compiled(self._module.named_modules())
             refuse_training(self._module.named_modules())
-        given = Inputs(inputs, self.sources)
+        given = Inputs(inputs, self.sources, self.reference)
         with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)
             return finish(forward, self._again(given, chosen))
@@ -199,7 +220,8 @@ class Explainer:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return replaced
 
-        run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, relevance_form=way.relevance_form)
+        form = {"relevance_form": way.relevance_form, "with_reference": given.reference is not None}
+        run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, **form)
         run.references = way.references
         with run:
             args, kwargs = given.tracked(run)
@@ -215,6 +237,9 @@ class Explainer:
             with run.modules.inside("(target)"), run.under(zero()):
                 stepped: list[str] = []
                 start = pick(target, output, self._context(run, given, stepped, way.chosen))
+        if given.reference is not None:
+            args, kwargs = given.arguments_of_reference()
+            check_same_way(run, lambda: self.model(*args, **kwargs), output)
         if run.needs_relevance_form and not way.relevance_form:
             return self._under(replace(way, relevance_form=True), given, target)
         name = next(filter(None, stepped), "")

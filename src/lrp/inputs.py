@@ -12,6 +12,7 @@ from lrp.engine.calls import Probe
 from lrp.engine.run import Run
 from lrp.engine.structure import describe, is_continuous, map_tensors
 from lrp.errors import InputError
+from lrp.reference import with_reference
 from lrp.relevance import named_inputs
 
 __all__ = ["Inputs", "check_source"]
@@ -24,12 +25,13 @@ class Inputs:
         given: a tensor, a tuple (positional) or a mapping (keywords).
         sources: names or positions of the inputs that are sources; None for every floating tensor and every tensor of
             integers that is looked up in an embedding; a module path (a str) for none of them.
+        reference: the input that differences are taken to, see `with_reference`; None for none.
 
     Raises:
-        InputError: nothing in them can be explained.
+        InputError: nothing in them can be explained, or the reference does not fit.
     """
 
-    def __init__(self, given: Any, sources: Sequence[str | int] | str | None) -> None:
+    def __init__(self, given: Any, sources: Sequence[str | int] | str | None, reference: Any = None) -> None:
         if not isinstance(given, (Tensor, tuple, Mapping)):
             raise InputError(
                 "inputs are a tensor, a tuple of positional inputs or a mapping of keyword inputs",
@@ -42,6 +44,8 @@ class Inputs:
             raise self.no_source()
         for name, tensor in self._wanted.items():
             check_source(f"input {name!r}", tensor)
+        continuous = {name: tensor for name, tensor in self._wanted.items() if is_continuous(tensor)}
+        self.reference = None if reference is None else with_reference(given, reference, continuous)
 
     @property
     def mask(self) -> Tensor | None:
@@ -52,20 +56,23 @@ class Inputs:
     def tracked(self, run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments for the model, with every source tracked by the run."""
         names = iter(named_inputs(self.given))
+        references = {} if self.reference is None else named_inputs(self.reference)
 
         def argument(tensor: Tensor) -> Tensor:
             # a copy, so that a model that writes into its inputs leaves the user's alone
-            wanted, copy = next(names) in self._wanted, tensor.clone()
+            name, copy = next(names), tensor.clone()
+            wanted = name in self._wanted
             if wanted and is_continuous(tensor):
-                return run.source(tensor)
+                return run.source(tensor, reference=references.get(name))
             if wanted:
                 run.ids.add(copy)
             return copy
 
-        tracked = map_tensors(argument, self.given)
-        if isinstance(tracked, Mapping):
-            return (), dict(tracked)
-        return (tracked,) if isinstance(tracked, Tensor) else tuple(tracked), {}
+        return _arguments(map_tensors(argument, self.given))
+
+    def arguments_of_reference(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments for the model that are the reference."""
+        return _arguments(map_tensors(torch.clone, self.reference))
 
     def described(self) -> str:
         """The inputs in words."""
@@ -125,6 +132,12 @@ class Inputs:
             return found
 
         return map_tensors(relevance, self.given, others=False)
+
+
+def _arguments(given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(given, Mapping):
+        return (), dict(given)
+    return (given,) if isinstance(given, Tensor) else tuple(given), {}
 
 
 def _by_token(looked_up: Sequence[tuple[Tensor, Tensor]], shapes: Sequence[torch.Size]) -> Iterator[Tensor | None]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lrp.engine.calls import Probe
+from lrp.engine.differences import reference_of
 from lrp.engine.propagate import Measured, prepare, propagate, total
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors, tensors_in
@@ -57,6 +58,13 @@ class Forward:
     modules: Sequence[str]
     less_reference: bool = False
 
+    @property
+    def value(self) -> Tensor:
+        """The explained output without its graph; with a reference input, its difference to that of the reference."""
+        explained = self.start.explained
+        detached = explained.detach()
+        return detached - reference_of(self.run, explained) if self.run.with_reference else detached
+
 
 def finish(
     forward: Forward,
@@ -82,14 +90,15 @@ def finish(
     measured = propagate(run, explained, everything, on_the_way, probes, retain=retain)
     ledger = None
     if run.books:
-        ledger = _ledger(measured, explained.detach(), lambda: _by_sample(again, explained.detach(), beyond))
+        value = forward.value
+        ledger = _ledger(measured, value, lambda: _by_sample(again, value, beyond))
     found = dict(zip(map(id, probes), measured.probes, strict=True))
     layers = _layers(forward, "out", found)
     layer_inputs = {path: r for path, r in _layers(forward, "in", found).items() if path in layers}
     result = Relevance(
         input=forward.inputs.with_relevance(run.sources, measured.sources),
         output=map_tensors(lambda t: t.detach(), forward.output),
-        explained=explained.detach(),
+        explained=forward.value,
         target=forward.target,
         indices=forward.start.indices,
         composite=run.composite,
@@ -156,7 +165,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
     with torch.inference_mode(False):
         forward = again()
         explained = forward.start.explained
-        if not torch.equal(explained.detach(), expected):
+        if not torch.equal(forward.value, expected):
             raise ModelError(
                 "the model or its input has changed since it was explained, so its books cannot be opened again",
                 where="ledger.by_sample()",
@@ -168,7 +177,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
             seed = torch.zeros_like(forward.start.parts[0])
             seed[sample] = 1
             measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
-            ledgers.append(_ledger(measured, explained.detach() * seed, None))
+            ledgers.append(_ledger(measured, expected * seed, None))
         return _stacked(ledgers)
 
 
@@ -239,6 +248,8 @@ def _notes(forward: Forward) -> list[str]:
         )
     if forward.less_reference:
         notes.append("the explained value is the output less the reference output")
+    if forward.run.with_reference:
+        notes.append("the explained value is the output less that of the reference input")
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes

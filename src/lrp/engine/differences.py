@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lrp.engine.nodes import Node
-from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.outcome import Outcome, TorchCall, not_linear, uncovered
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value, as_constant
 from lrp.errors import ModelError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["handle_with_reference", "reference_of"]
 
-_ADDING = frozenset({"reshape", "dropout", "pool", "reduce", "sum"})
+_ADDING = frozenset({"reshape", "dropout", "pool", "reduce", "transform", "sum"})
 _POOLINGS: dict[str, tuple[Callable[..., Any], int]] = {
     f"{kind}max_pool{n}d": (getattr(F, f"{kind}max_pool{n}d"), n) for kind in ("", "adaptive_") for n in (1, 2, 3)
 }
@@ -64,7 +64,7 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
         earlier = {id(x): x.detach() for x in call.data}
     others = _on_reference(run, call)
     value = Value(reference=others)
-    if family in ("softmax", "activation") and len(call.data) == 1:
+    if (family == "softmax" or call.op.name == "sigmoid") and len(call.data) == 1:
         value.logit, value.logit_of = call.data[0], call.op.name
 
     def native() -> Any:
@@ -75,8 +75,8 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
 
     chosen = record.entry != "(default)"
     x, *more = call.data
-    affine = family in ("affine", "linear", "conv") or call.op.name == "batch_norm"
-    if family in _ADDING or (affine and not more):
+    affine = family in ("affine", "linear", "conv", "division") or call.op.name == "batch_norm"
+    if (family in _ADDING and not not_linear(call)) or (affine and not more):
         return Outcome(native(), value)
     record.gradient = False
     in_place = written is not None

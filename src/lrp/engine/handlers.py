@@ -85,7 +85,7 @@ def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
     if isinstance(call.record.rule, Stop):
         return _stopped(run, call)
-    if run.with_reference and call.record.family != "written out":
+    if run.with_reference and call.record.family not in ("written out", "put"):
         if call.op.name in _CHECKED:
             _CHECKED[call.op.name](call)
         return handle_with_reference(run, call)

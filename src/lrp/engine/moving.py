@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from lrp.engine.differences import handle_with_reference
 from lrp.engine.islands import step
 from lrp.engine.native import carry_out
-from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.outcome import Outcome, TorchCall, data_elsewhere, not_linear, reduction, uncovered
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import tensors_in
 from lrp.engine.sums import residual_sum
@@ -52,16 +54,11 @@ def handle_reshape(run: Run, call: TorchCall) -> Outcome:
 
 def handle_sum(run: Run, call: TorchCall) -> Outcome:
     """What is linear in its data without weights of the model: native, perhaps with a rule on what arrives."""
-    reduce = _reduction(call)
-    if call.kwargs.get("initial") is not None:
-        return _refused(run, call, "initial=")
-    if reduce in ("amax", "amin", "max", "min"):
+    if reduction(call) in ("amax", "amin", "max", "min") and call.kwargs.get("initial") is None:
         return handle_select(run, call)
-    if reduce not in ("", "sum", "mean"):
-        return _refused(run, call, f"reduce={reduce!r}")
-    elsewhere = _data_elsewhere(call)
-    if elsewhere:
-        return _refused(run, call, elsewhere)
+    note = not_linear(call)
+    if note:
+        return _refused(run, call, note)
     value = Value(factors=_factors(run, call))
     if isinstance(call.record.rule, ResidualGamma):
         return Outcome(residual_sum(run, call, call.record.rule), value)
@@ -75,7 +72,7 @@ def handle_sum(run: Run, call: TorchCall) -> Outcome:
 
 def handle_select(run: Run, call: TorchCall) -> Outcome:
     """What picks elements by their values: the native gradient says which."""
-    elsewhere = _data_elsewhere(call)
+    elsewhere = data_elsewhere(call)
     if elsewhere:
         return _refused(run, call, elsewhere)
     if call.op.name.startswith("fractional") and call.get(5, "_random_samples") is None:
@@ -92,15 +89,13 @@ def handle_put(run: Run, call: TorchCall) -> Outcome:
     """
     assert call.op.values is not None
     if call.get(3, "accumulate") is True:
-        call.record.family = "reduce"
-        return handle_sum(run, call)
+        return _as(run, call, "reduce", handle_sum)
     if "reduce" in call.kwargs:
         return _refused(run, call, f"reduce={call.kwargs['reduce']!r}")
     values = call.get(*call.op.values)
     is_number = call.op.number is not None and not isinstance(values, Tensor)
     if is_number or not _by_index(call):
-        call.record.family = "reshape"
-        return handle_reshape(run, call)
+        return _as(run, call, "reshape", handle_reshape)
     stayed = _stayed(call, values)
     call.record.note = "written out"
     with run.seeing():
@@ -113,8 +108,12 @@ def handle_put(run: Run, call: TorchCall) -> Outcome:
     return Outcome(result, run.value(result))
 
 
+def _as(run: Run, call: TorchCall, family: str, handler: Callable[[Run, TorchCall], Outcome]) -> Outcome:
+    call.record.family = family
+    return handle_with_reference(run, call) if run.with_reference else handler(run, call)
+
+
 _UNPOOLED = (0, "input")
-_REDUCTIONS = {"scatter_reduce": 4, "index_reduce": 4, "segment_reduce": 1}
 
 
 def _factors(run: Run, call: TorchCall) -> int:
@@ -148,25 +147,6 @@ def _stayed(call: TorchCall, values: Any) -> Tensor:
             result = call.replace([(0, "input", into), (*call.op.values, numbers)]).run()
             result = into if result is None else result
     return result.long() - 1
-
-
-def _data_elsewhere(call: TorchCall) -> str:
-    """A note where data stands in an argument in which the operation is not linear; else nothing."""
-    if not call.op.places:
-        return ""
-    positions = {position for position, _ in call.op.places}
-    names = {name for _, name in call.op.places}
-    others = [(f"argument {i}", arg) for i, arg in enumerate(call.args) if i not in positions]
-    others += [(f"{name}=", arg) for name, arg in call.kwargs.items() if name not in names]
-    for where, arg in others:
-        if any(call.is_data(tensor) for tensor in tensors_in(arg)):
-            return f"data in {where}"
-    return ""
-
-
-def _reduction(call: TorchCall) -> str:
-    position = _REDUCTIONS.get(call.op.name)
-    return "" if position is None else str(call.get(position, "reduce"))
 
 
 def _refused(run: Run, call: TorchCall, note: str) -> Outcome:

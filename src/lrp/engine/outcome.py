@@ -16,7 +16,7 @@ from lrp.ops.op import Op
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["Outcome", "TorchCall", "uncovered"]
+__all__ = ["Outcome", "TorchCall", "data_elsewhere", "not_linear", "reduction", "uncovered"]
 
 
 class Outcome(NamedTuple):
@@ -127,3 +127,35 @@ def uncovered(run: Run, call: TorchCall) -> Outcome:
         return tensor if call.is_data(tensor) or tensor is call.written else as_constant(tensor)
 
     return Outcome(call.run(operand))
+
+
+def data_elsewhere(call: TorchCall) -> str:
+    """A note where data stands in an argument in which the operation is not linear; else nothing."""
+    if not call.op.places:
+        return ""
+    positions = {position for position, _ in call.op.places}
+    names = {name for _, name in call.op.places}
+    others = [(f"argument {i}", arg) for i, arg in enumerate(call.args) if i not in positions]
+    others += [(f"{name}=", arg) for name, arg in call.kwargs.items() if name not in names]
+    for where, arg in others:
+        if any(call.is_data(tensor) for tensor in tensors_in(arg)):
+            return f"data in {where}"
+    return ""
+
+
+def reduction(call: TorchCall) -> str:
+    """How a call puts several elements together, where an argument says it; else nothing."""
+    position = _REDUCTIONS.get(call.op.name)
+    return "" if position is None else str(call.get(position, "reduce"))
+
+
+def not_linear(call: TorchCall) -> str:
+    """A note where a call that moves or adds up elements is not linear in its data; else nothing."""
+    if call.kwargs.get("initial") is not None:
+        return "initial="
+    if reduction(call) not in ("", "sum", "mean"):
+        return f"reduce={reduction(call)!r}"
+    return data_elsewhere(call)
+
+
+_REDUCTIONS = {"scatter_reduce": 4, "index_reduce": 4, "segment_reduce": 1}

@@ -28,7 +28,7 @@ from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, last_calls, reaches, sequence_number
-from lrp.errors import CompositeError, LRPError
+from lrp.errors import CompositeError, InputError, LRPError
 from lrp.ops.activations import RECTIFIERS
 from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
@@ -163,6 +163,13 @@ class Run(TorchFunctionMode):
             reference: its counterpart, where differences to a reference are explained.
             positions: those of the integers (see `engine.ids`).
         """
+        if self.with_reference and reference is None:
+            raise InputError(
+                "what integers look up has no reference",
+                where="reference",
+                seen="integers as a source",
+                cure="the embedded tokens as the input (inputs_embeds=...), or no reference",
+            )
         start = sequence_number()
         with torch._C.DisableTorchFunction(), torch.enable_grad():
             leaf = tensor.detach().clone().requires_grad_()
