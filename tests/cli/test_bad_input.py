@@ -116,8 +116,22 @@ def test_list_as_target(bad: Callable[..., str], target: str) -> None:
     assert "a list is no target" in bad("models.py:Conv", "x.npy", "--target", target)
 
 
-def test_several_targets(bad: Callable[..., str]) -> None:
-    assert "several targets" in bad("models.py:Conv", "x.npy", "--target", "1", "--target", "2")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("logodds:4", "out of range: 4"),
+        ("logodds:x", "unknown"),
+        ("token:-1", "positions and vocabulary"),
+        ("token:x", "whole numbers"),
+        ("diff:1", "two classes"),
+        ("top:5", "rank 5"),
+    ],
+)
+def test_one_wrong_target_among_several(bad: Callable[..., str], target: str, words: str) -> None:
+    message = bad("models.py:Conv", "x.npy", "--target", "1", "--target", target)
+    assert words in message
+    assert message.count("error: ") == 1
+    assert "cure" in message
 
 
 def test_layer_that_matches_nothing_names_the_nearest(bad: Callable[..., str], tutorial: list[str]) -> None:
@@ -127,7 +141,25 @@ def test_layer_that_matches_nothing_names_the_nearest(bad: Callable[..., str], t
 
 
 def test_unknown_composite(bad: Callable[..., str]) -> None:
-    assert "one of 'epsilon_plus'" in bad("models.py:Conv", "x.npy", "--composite", "epsilon_pluss")
+    message = bad("models.py:Conv", "x.npy", "--composite", "epsilon_pluss")
+    assert "one of 'epsilon_plus'" in message
+    assert "lrp composites" in message
+
+
+@pytest.mark.parametrize(
+    ("composite", "words"),
+    [
+        ("epsilon_gamma_box", "needs low and high"),
+        ("epsilon_gamma_box:low=1,high=0", "each low at most its high"),
+        ("epsilon_gamma_box:low=0/0,high=1", "low does not fit the input"),
+        ("epsilon:epsilon=-1", "at least 0"),
+    ],
+)
+def test_wrong_arguments_of_a_preset(bad: Callable[..., str], composite: str, words: str) -> None:
+    message = bad("models.py:Conv", "x.npy", "--composite", composite)
+    assert words in message
+    assert "where" in message
+    assert "cure" in message
 
 
 def test_missing_and_extra_weights(bad: Callable[..., str], tmp_path: Path) -> None:
@@ -189,10 +221,11 @@ def test_size_of_what_is_no_image(bad: Callable[..., str]) -> None:
 
 
 def test_several_heatmaps_in_one_file(lrp_cli: Cli, bad: Callable[..., str], tmp_path: Path) -> None:
-    result = lrp_cli("explain", "models.py:Conv", "x.npy", "--out", "map.png")
-    assert result.exit_code == 2
-    assert "give a folder" in result.stderr
-    assert not (tmp_path / "map.png").exists()
+    for words in ([], ["--target", "1", "--target", "2"]):
+        result = lrp_cli("explain", "models.py:Conv", "x.npy", "--out", "map.png", *words)
+        assert result.exit_code == 2
+        assert "give a folder" in result.stderr
+        assert not (tmp_path / "map.png").exists()
 
 
 def test_a_table_has_no_picture(lrp_cli: Cli, tutorial: list[str], tmp_path: Path) -> None:

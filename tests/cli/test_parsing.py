@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from lrp.cli.parse import composite_of, kwargs_of, labels_of, layers_of, numbers_of, target_of
-from lrp.errors import CompositeError, InputError, LoadError, LRPError, TargetError
-from lrp.targets import Difference, Top
+from lrp.cli.parse import kwargs_of, labels_of, layers_of, numbers_of, target_of
+from lrp.errors import InputError, LoadError, LRPError, TargetError
+from lrp.targets import Class, Difference, LogOdds, Several, Token, Top
 
 LABELS = ("tench", "Tiger cat", "tabby", "crane", "crane")
 
@@ -17,12 +17,20 @@ def test_targets() -> None:
     assert target_of(("top:2",), ()) == Top(rank=2)
     assert target_of(("diff:1,0",), ()) == Difference(1, 0)
     assert target_of(("diff:tabby, tench",), LABELS) == Difference(2, 0)
+    assert target_of(("logodds:tabby",), LABELS) == LogOdds(2)
+    assert target_of(("token:-1",), ()) == Token(-1)
+    assert target_of(("token:3=42",), ()) == Token(3, 42)
+
+
+def test_several_targets_are_one() -> None:
+    found = target_of(("207", "top:2", "logodds:tabby"), LABELS)
+    assert isinstance(found, Several)
+    assert found.targets == (Class(207), Top(2), LogOdds(2))
 
 
 @pytest.mark.parametrize(
     ("texts", "words"),
     [
-        (("1", "2"), "several targets"),
         (("[1, 2]",), "a list is no target"),
         (("1,2",), "a list is no target"),
         (("(1,)",), "a list is no target"),
@@ -33,6 +41,14 @@ def test_targets() -> None:
         (("diff:1",), "two classes"),
         (("diff:1,2,3",), "two classes"),
         (("diff:1,tabbi",), "one of 'tabby'"),
+        (("1", "top:0"), "rank"),
+        (("logodds:",), "unknown"),
+        (("logodds:tabbi",), "one of 'tabby'"),
+        (("logodds:1,2",), "a list is no target"),
+        (("token:",), "whole numbers"),
+        (("token:last",), "whole numbers"),
+        (("token:-1=",), "whole numbers"),
+        (("token:1=2=3",), "whole numbers"),
         (("",), "unknown"),
     ],
 )
@@ -44,33 +60,6 @@ def test_words_that_are_no_target(texts: tuple[str, ...], words: str) -> None:
 def test_a_name_without_labels_says_how_to_give_them() -> None:
     with pytest.raises(TargetError, match="--labels"):
         target_of(("tabby",), ())
-
-
-def test_composites() -> None:
-    assert composite_of(None) is None
-    assert composite_of("auto") is None
-    for name in ("zero", "epsilon", "epsilon_plus", "epsilon_plus_flat"):
-        made = composite_of(name)
-        assert made is not None
-        assert made.name == name
-    assert "0.25" in repr(composite_of("epsilon:epsilon=0.25").entries)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("epsilom", "one of 'epsilon'"),
-        ("epsilon:eps=1e-6", "eps"),
-        ("epsilon:1e-6", "name=number"),
-        ("epsilon:epsilon=small", "name=number"),
-        ("epsilon:", "name=number"),
-        ("auto:epsilon=1", "no arguments"),
-        ("__all__", "no such preset"),
-    ],
-)
-def test_words_that_are_no_composite(text: str, words: str) -> None:
-    with pytest.raises(CompositeError, match=words):
-        composite_of(text)
 
 
 def test_layers_numbers_arguments_labels(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def explain(out: str | None, format: str | None, **options: Any) -> None:
 
     from lrp.cli.parse import labels_of
     from lrp.cli.pictures import pictures
-    from lrp.cli.records import sample_of
+    from lrp.cli.records import samples_of
     from lrp.cli.run import explained
     from lrp.cli.tables import csv_of, json_of, npz_of
     from lrp.cli.text import text_of
@@ -47,7 +47,7 @@ def explain(out: str | None, format: str | None, **options: Any) -> None:
     samples, photograph = [], None
     for one in explained(request):
         features, photograph = one.inputs.features, one.inputs.picture
-        samples.append(sample_of(one.result, one.number, one.given, features, labels, one.warnings))
+        samples += samples_of(one.result, one.number, request.target, one.given, features, labels, one.warnings)
 
     if place.format == "png" and place.path is not None:
         files = pictures(samples, place.path, place.folder, photograph)

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lrp.cli.composites import composites
 from lrp.cli.demo import demo
 from lrp.cli.explain import explain
 from lrp.cli.layers import layers
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (explain, plan, layers, demo):
+for command in (explain, plan, layers, composites, demo):
     main.add_command(command)

@@ -65,12 +65,14 @@ def explaining(command: Command) -> Command:
             "--target",
             metavar="T",
             multiple=True,
-            help="A class number, a class name (with --labels), top:K or diff:A,B. Default: top, or the only output.",
+            help="A class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]. "
+            "Given several times: several targets from one forward pass. Default: top, or the only output.",
         ),
         click.option(
             "--composite",
             metavar="PRESET[:k=v,...]",
-            help="zero, epsilon:epsilon=1e-6, epsilon_gamma, epsilon_plus_flat ... or auto (default).",
+            help="Such as epsilon:epsilon=1e-6, or epsilon_gamma_box:low=-2.1/-2.0/-1.8,high=2.2/2.4/2.6 with a bound "
+            "for each channel; `lrp composites` lists them all. Default: auto.",
         ),
         click.option("--labels", metavar="FILE", help="Class names, one a line, the first for class 0."),
         click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),

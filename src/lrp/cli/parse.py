@@ -6,43 +6,60 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrp.errors import CompositeError, InputError, LoadError, TargetError
+from lrp.errors import InputError, LoadError, TargetError, nearest
 
 if TYPE_CHECKING:
-    from lrp.composite import Composite
-    from lrp.targets import Target
+    from lrp.targets import Several, Target
 
-__all__ = ["composite_of", "kwargs_of", "labels_of", "layers_of", "numbers_of", "target_of"]
+__all__ = ["kwargs_of", "labels_of", "layers_of", "numbers_of", "target_of"]
 
-FORMS = "give a class number, a class name (with --labels), top:K or diff:A,B"
+FORMS = "give a class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]"
 
 
-def target_of(texts: tuple[str, ...], labels: tuple[str, ...]) -> Target | int | None:
-    """Return the target that the ``--target`` options name, None where there are none.
+def target_of(texts: tuple[str, ...], labels: tuple[str, ...]) -> Target | Several | int | None:
+    """Return the target that the ``--target`` options name: one, several at once, or None where there are none.
 
     Raises:
-        TargetError: several targets, a list, words that are no target, a name that is in no label.
+        TargetError: a list, words that are no target, a name that is in no label.
     """
-    from lrp.targets import Difference, Top
+    from lrp.targets import Several
 
     if not texts:
         return None
-    if len(texts) > 1:
-        cure = "run lrp once for each; several targets in one run come later"
-        raise TargetError("several targets", where="--target", seen=", ".join(texts), cure=cure)
-    kind, colon, rest = texts[0].strip().partition(":")
-    if texts[0].strip() == "top":
+    found = [single_target(text, labels) for text in texts]
+    return found[0] if len(found) == 1 else Several(*found)
+
+
+def single_target(text: str, labels: tuple[str, ...]) -> Target | int:
+    """Return the target of one ``--target`` option.
+
+    >>> print(single_target("diff:1,0", ()), single_target("token:-1=5", ()), sep="; ")
+    class 1 minus class 0; token 5 at position -1
+    """
+    from lrp.targets import Difference, LogOdds, Token, Top
+
+    kind, colon, rest = text.strip().partition(":")
+    if text.strip() == "top":
         return Top()
     if colon and kind == "top":
         if not rest.isdecimal() or int(rest) < 1:
-            raise TargetError("a rank is 1 or more", where="--target", seen=texts[0], cure="top:2 is the second class")
+            raise TargetError("a rank is 1 or more", where="--target", seen=text, cure="top:2 is the second class")
         return Top(rank=int(rest))
     if colon and kind == "diff":
         classes = [class_of(part, labels) for part in rest.split(",")]
         if len(classes) != 2:
-            raise TargetError("a difference needs two classes", where="--target", seen=texts[0], cure="give diff:A,B")
+            raise TargetError("a difference needs two classes", where="--target", seen=text, cure="give diff:A,B")
         return Difference(classes[0], classes[1])
-    return class_of(texts[0], labels)
+    if colon and kind == "logodds":
+        return LogOdds(class_of(rest, labels))
+    if colon and kind == "token":
+        try:
+            position, *token = (int(part) for part in rest.split("=", 1))
+        except ValueError as error:
+            cure = "token:-1 is the top token at the last position, token:-1=42 the one with number 42"
+            raise TargetError("a token needs whole numbers", where="--target", seen=text, cure=cure) from error
+        return Token(position, *token)
+    return class_of(text, labels)
 
 
 def class_of(text: str, labels: tuple[str, ...]) -> int:
@@ -51,8 +68,6 @@ def class_of(text: str, labels: tuple[str, ...]) -> int:
     >>> class_of("tabby cat", ("dog", "Tabby cat"))
     1
     """
-    from lrp.errors import nearest
-
     text = text.strip()
     try:
         return int(text)
@@ -65,54 +80,10 @@ def class_of(text: str, labels: tuple[str, ...]) -> int:
     if text.lower() in names:
         return names.index(text.lower())
     if text.startswith(("[", "(")) or "," in text:
-        cure = "one class a run: --target 3; the difference of two: --target diff:3,5"
+        cure = "--target 3 --target 5 for two targets, --target diff:3,5 for their difference"
         raise TargetError("a list is no target", where="--target", seen=text, cure=cure)
     cure = nearest(text, labels) if labels else FORMS
     raise TargetError("the target is unknown", where="--target", seen=text, cure=cure)
-
-
-def composite_of(text: str | None) -> Composite | None:
-    """Return the preset that ``NAME[:k=v,...]`` names, with numbers for its arguments; None for None and ``auto``.
-
-    Raises:
-        CompositeError: no such preset, or arguments it does not take.
-    """
-    from lrp import presets
-    from lrp.errors import nearest
-
-    if text is None:
-        return None
-    name, colon, rest = text.partition(":")
-    if name not in presets.__all__:
-        cure = nearest(name, presets.__all__)
-        raise CompositeError("there is no such preset", where="--composite", seen=name, cure=cure)
-    arguments = dict(argument_of(part) for part in rest.split(",")) if colon else {}
-    if name == "auto":  # chosen by lrp.explain, once it has seen the model's operations
-        if arguments:
-            raise CompositeError("the preset takes no arguments", where="--composite", seen=text, cure="give auto")
-        return None
-    try:
-        made: Composite = getattr(presets, name)(**arguments)
-    except TypeError as error:
-        raise CompositeError("the preset takes other arguments", where="--composite", seen=str(error)) from error
-    return made
-
-
-def argument_of(text: str) -> tuple[str, int | float]:
-    """Return the name and the number of ``k=v``.
-
-    >>> argument_of("epsilon=1e-6"), argument_of("rank=2")
-    (('epsilon', 1e-06), ('rank', 2))
-    """
-    key, equals, value = text.partition("=")
-    if equals and key.strip().isidentifier():
-        for kind in (int, float):
-            try:
-                return key.strip(), kind(value)
-            except ValueError:
-                continue
-    cure = "give name=number, several separated by commas: epsilon:epsilon=1e-6"
-    raise CompositeError("an argument of the preset is no name=number", where="--composite", seen=text, cure=cure)
 
 
 def layers_of(patterns: tuple[str, ...]) -> str | list[str]:

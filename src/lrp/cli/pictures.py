@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ __all__ = ["pictures"]
 
 
 def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image | None) -> dict[Path, bytes]:
-    """Return the heatmap of each sample, and its overlay where there is a photograph and a folder for both.
+    """Return the heatmap of each sample and target, and its overlay where there is a photograph and a folder for both.
 
     Args:
         samples: each with one input of shape (H, W) or (C, H, W).
@@ -28,8 +29,10 @@ def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image 
         InputError: the relevance is no picture, or there are several and only one file.
     """
     if not folder and len(samples) > 1:
+        seen = f"{len(samples)} {'samples and targets' if samples[0].which else 'samples'}"
         cure = "give a folder: --out maps/ --format png"
-        raise InputError("several pictures for one file", where=str(path), seen=f"{len(samples)} samples", cure=cure)
+        raise InputError("several pictures for one file", where=str(path), seen=seen, cure=cure)
+    several = len({sample.number for sample in samples}) > 1
     made = {}
     for sample in samples:
         if len(sample.sources) != 1:
@@ -37,8 +40,18 @@ def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image 
             raise InputError("a picture needs one input", where=str(path), seen=seen, cure="use another --format")
         values = sample.sources[0].values
         facts = {"explained": sample.explained, "target": sample.target, "composite": sample.composite}
-        mark = f"-{sample.number}" if len(samples) > 1 else ""
+        mark = f"-{sample.number}" if several else ""
+        mark += f"-target{sample.which}-{filename(sample.asked)}" if sample.which else ""
         made[path / f"heatmap{mark}.png" if folder else path] = viz.png_bytes(viz.heatmap(values), facts)
         if folder and photograph is not None:
             made[path / f"overlay{mark}.png"] = viz.png_bytes(viz.overlay(values, photograph), facts)
     return made
+
+
+def filename(words: str) -> str:
+    """Return words as a part of a file's name.
+
+    >>> filename("diff:tabby cat,-1")
+    'diff-tabby-cat-1'
+    """
+    return re.sub(r"[^\w.]+", "-", words).strip("-")[:40]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from lrp.relevance import Relevance
 
-__all__ = ["Layer", "Row", "Sample", "Source", "arrays", "sample_of"]
+__all__ = ["Layer", "Row", "Sample", "Source", "arrays", "sample_of", "samples_of"]
 
 Array = NDArray[Any]
 
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sample:
-    """The explanation of one sample.
+    """The explanation of one sample for one target.
 
     Attributes:
         number: which sample of the file, from 1.
@@ -59,6 +59,7 @@ class Sample:
         rows, residual, amplification: the ledger.
         composite, why: the composite's name and the reason it was chosen.
         notes: what the reader must know.
+        which, asked: of several targets: which, from 1, and its words on the command line; else 0 and nothing.
     """
 
     number: int
@@ -74,11 +75,28 @@ class Sample:
     composite: str
     why: str
     notes: tuple[str, ...]
+    which: int = 0
+    asked: str = ""
 
     @property
     def reached(self) -> float:
         """The relevance that reached the inputs."""
         return sum(float(source.values.sum()) for source in self.sources)
+
+
+def samples_of(r: Relevance, number: int, asked: Sequence[str], *details: Any) -> list[Sample]:
+    """Return the records of a result for one sample: one for each target, as `sample_of` makes them.
+
+    Args:
+        r: a result whose ``explained`` has shape (1,), or (K, 1) for several targets.
+        number: which sample of the file, from 1.
+        asked: the words of the targets.
+        details: the further arguments of `sample_of`.
+    """
+    made = [sample_of(single, number, *details) for single in r.split()]
+    if not r.several:
+        return made
+    return [replace(sample, which=k, asked=asked[k - 1]) for k, sample in enumerate(made, start=1)]
 
 
 def sample_of(
@@ -128,13 +146,17 @@ def class_index(r: Relevance) -> int | None:
 
 
 def target_words(r: Relevance, labels: tuple[str, ...]) -> str:
-    """Return what was explained, in words: logit or output, of which class, and why of that."""
+    """Return what was explained, in words: logit or output, of which class or token, and why of that."""
+    from lrp.targets import LogOdds, Token
+
     kind = "logit" if any("stepped over" in note for note in r.notes) else "output"
     index = class_index(r)
+    if isinstance(r.target, LogOdds):
+        return f"the {r.target}"
     if index is not None:
         name = f" {labels[index]}" if index < len(labels) else ""
         chosen = "" if str(r.target) == f"class {index}" else f" ({r.target})"
-        return f"the {kind} of class {index}{name}{chosen}"
+        return f"the {kind} of {'token' if isinstance(r.target, Token) else 'class'} {index}{name}{chosen}"
     return f"the only {kind}" if r.indices is not None else f"the {kind}: {r.target}"
 
 

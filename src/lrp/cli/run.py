@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lrp.cli.composite import composite_of
 from lrp.cli.options import Request
-from lrp.cli.parse import composite_of, kwargs_of, labels_of, layers_of, numbers_of, target_of
+from lrp.cli.parse import kwargs_of, labels_of, layers_of, numbers_of, target_of
 from lrp.errors import InputError, LRPWarning
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def explained(request: Request, *, first_only: bool = False) -> Iterator[Explain
                     keep=layers_of(request.layers),
                     through_output=request.through_output,
                 )
-            if tuple(result.explained.shape) != (1,):
+            if result.explained.shape[-1:] != (1,):
                 raise InputError(
                     "one sample gave several outputs",
                     where=f"{request.input}, sample {index + 1}",

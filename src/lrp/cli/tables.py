@@ -13,11 +13,16 @@ JSON, one object:
   - ``inputs``: the same with ``features`` and ``values``
   - ``ledger``: ``rows`` (a list of ``call``, ``where``, ``kind``, ``amount``), ``residual``, ``amplification``
 
+  - with several targets: ``targets``, one object a target: ``asked`` (its words on the command line), and of the above
+    ``explained``, ``target``, ``class``, ``layers``, ``inputs``, ``ledger``, which the sample then lacks
+
 - nested lists of more than 4096 numbers are null: npz holds them. NaN and infinity are null too.
 
-CSV, one line a number: ``sample, layer, index, feature, value, relevance``; ``value`` only for inputs.
+CSV, one line a number: ``sample, layer, index, feature, value, relevance``; ``value`` only for inputs. With several
+targets a second column, ``target``, has the words of the command line.
 
-npz: ``explained`` (N,), then per sample ``1/output``, ``1/layers/NAME``, ``1/inputs/NAME``.
+npz: ``explained`` (N,), then per sample ``1/output``, ``1/layers/NAME``, ``1/inputs/NAME``. With several targets
+``targets`` (K,) has their words, ``explained`` is (K, N), and layers and inputs have a leading axis K.
 """
 
 from __future__ import annotations
@@ -26,6 +31,7 @@ import csv
 import io
 import json
 import math
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -46,22 +52,40 @@ def json_of(samples: list[Sample], request: Request) -> str:
         "weights": request.weights,
         "through_output": request.through_output,
     }
-    return json.dumps({"lrp": 1, **asked, "samples": [entry(sample) for sample in samples]}, indent=1) + "\n"
+    found = [entry(targets) for targets in by_number(samples)]
+    return json.dumps({"lrp": 1, **asked, "samples": found}, indent=1) + "\n"
 
 
-def entry(sample: Sample) -> dict[str, Any]:
+def by_number(samples: list[Sample]) -> list[list[Sample]]:
+    """Return the records of each sample: one for each target."""
+    return [list(targets) for _, targets in groupby(samples, key=lambda sample: sample.number)]
+
+
+def entry(targets: list[Sample]) -> dict[str, Any]:
     """Return one sample as what JSON knows."""
-    return {
-        "sample": sample.number,
-        "explained": finite(sample.explained),
-        "target": sample.target,
-        "class": sample.index,
+    sample = targets[0]
+    run = {
         "composite": {"name": sample.composite, "why": sample.why},
         "notes": list(sample.notes),
         "output": [
             {"name": item.name, "shape": list(item.values.shape), "values": nested(item.values)}
             for item in sample.output
         ],
+    }
+    if sample.which:
+        found = [{"asked": target.asked, **start(target), **relevances(target)} for target in targets]
+        return {"sample": sample.number, **run, "targets": found}
+    return {"sample": sample.number, **start(sample), **run, **relevances(sample)}
+
+
+def start(sample: Sample) -> dict[str, Any]:
+    """Return what was explained."""
+    return {"explained": finite(sample.explained), "target": sample.target, "class": sample.index}
+
+
+def relevances(sample: Sample) -> dict[str, Any]:
+    """Return the relevance of the layers and inputs, and the ledger."""
+    return {
         "layers": [{"name": item.name, **relevance(item.values)} for item in sample.layers],
         "inputs": [
             {
@@ -106,15 +130,17 @@ def csv_of(samples: list[Sample]) -> str:
     """Return the samples as CSV, a line for each number of the kept layers and the inputs."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["sample", "layer", "index", "feature", "value", "relevance"])
+    several = bool(samples[0].which)
+    writer.writerow(["sample", *["target"] * several, "layer", "index", "feature", "value", "relevance"])
     for sample in samples:
+        first = [sample.number, *[sample.asked] * several]
         for layer in sample.layers:
             for place, value in np.ndenumerate(layer.values):
-                writer.writerow([sample.number, layer.name, at(place), "", "", value])
+                writer.writerow([*first, layer.name, at(place), "", "", value])
         for source in sample.sources:
             for place, value in np.ndenumerate(source.values):
                 feature = source.features[place[-1]] if source.features else ""
-                writer.writerow([sample.number, source.name, at(place), feature, source.inputs[place], value])
+                writer.writerow([*first, source.name, at(place), feature, source.inputs[place], value])
     return buffer.getvalue()
 
 
@@ -129,11 +155,24 @@ def at(place: tuple[int, ...]) -> str:
 
 def npz_of(samples: list[Sample]) -> bytes:
     """Return the samples as the bytes of a numpy archive."""
-    found: dict[str, Any] = {"explained": np.array([sample.explained for sample in samples])}
-    for sample in samples:
-        for kind, items in (("layers", sample.layers), ("inputs", sample.sources)):
-            found.update({f"{sample.number}/{kind}/{item.name}": item.values for item in items})
-        found.update({f"{sample.number}/{item.name}": item.values for item in sample.output})
+    grouped = by_number(samples)
+    several = bool(samples[0].which)
+    explained = np.array([[target.explained for target in targets] for targets in grouped])
+    found: dict[str, Any] = {"explained": explained.T if several else explained[:, 0]}
+    if several:
+        found["targets"] = np.array([target.asked for target in grouped[0]])
+    for targets in grouped:
+        number = targets[0].number
+        for name in numbers(targets[0]):
+            values = [numbers(target)[name] for target in targets]
+            found[f"{number}/{name}"] = np.stack(values) if several else values[0]
+        found.update({f"{number}/{item.name}": item.values for item in targets[0].output})
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **found)
     return buffer.getvalue()
+
+
+def numbers(sample: Sample) -> dict[str, Array]:
+    """Return the relevance of layers and inputs by name."""
+    layers = {f"layers/{item.name}": item.values for item in sample.layers}
+    return layers | {f"inputs/{item.name}": item.values for item in sample.sources}

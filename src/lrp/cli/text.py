@@ -18,7 +18,7 @@ PLACES = 4
 
 
 def text_of(sample: Sample, labels: tuple[str, ...] = ()) -> str:
-    """Return the explanation of one sample: what was explained, layer by layer, by feature, and the ledger."""
+    """Return one sample's explanation: what was explained, layer by layer, by feature, and the ledger."""
     parts = [head(sample, labels), by_layer(sample)]
     parts += [by_value(layer) for layer in sample.layers]
     parts += [by_feature(source, sample.explained) for source in sample.sources]
@@ -28,7 +28,7 @@ def text_of(sample: Sample, labels: tuple[str, ...] = ()) -> str:
 
 def head(sample: Sample, labels: tuple[str, ...]) -> Iterator[str]:
     """Say what was explained."""
-    yield f"sample {sample.number}"
+    yield f"sample {sample.number}" + (f", target {sample.which}: {sample.asked}" if sample.which else "")
     yield f"  explained  {number(sample.explained)}   {sample.target}"
     for output in sample.output:
         if output.values.size <= TOP:
