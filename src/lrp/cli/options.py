@@ -21,7 +21,8 @@ class Request:
 
     Attributes:
         model, weights, model_kwargs, trust_model_file: see `loading`.
-        input, target, composite, labels, size, mean, std, through_output: see `explaining`.
+        input, target, composite, reference, reference_output, labels, size, mean, std, through_output: see
+            `explaining`.
         layers: the layers to keep; only ``lrp explain`` asks for them.
     """
 
@@ -32,6 +33,8 @@ class Request:
     input: str = ""
     target: tuple[str, ...] = ()
     composite: str | None = None
+    reference: str | None = None
+    reference_output: float | None = None
     labels: str | None = None
     size: int | None = None
     mean: str | None = None
@@ -73,6 +76,18 @@ def explaining(command: Command) -> Command:
             metavar="PRESET[:k=v,...]",
             help="Such as epsilon:epsilon=1e-6, or epsilon_gamma_box:low=-2.1/-2.0/-1.8,high=2.2/2.4/2.6 with a bound "
             "for each channel; `lrp composites` lists them all. Default: auto.",
+        ),
+        click.option(
+            "--reference",
+            metavar="zero|mean|FILE",
+            help="Explain the difference to the output for a reference: zeros, the mean of the samples of INPUT, or a "
+            "file like INPUT with one sample or as many. With the composite zero only.",
+        ),
+        click.option(
+            "--reference-output",
+            metavar="NUMBER",
+            type=float,
+            help="Explain what lifts the output above this number, as in regression.",
         ),
         click.option("--labels", metavar="FILE", help="Class names, one a line, the first for class 0."),
         click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),

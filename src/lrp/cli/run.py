@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lrp.cli.composite import composite_of
 from lrp.cli.options import Request
 from lrp.cli.parse import kwargs_of, labels_of, layers_of, numbers_of, target_of
+from lrp.cli.reference import reference_of
 from lrp.errors import InputError, LRPWarning
 
 if TYPE_CHECKING:
@@ -65,10 +66,17 @@ def explained(request: Request, *, first_only: bool = False) -> Iterator[Explain
     target = target_of(request.target, labels)
     composite = composite_of(request.composite)
     mean, std = numbers_of(request.mean, "--mean"), numbers_of(request.std, "--std")
-    inputs = models.load_inputs(request.input, size=request.size, mean=mean, std=std)
+
+    def read(path: str) -> Inputs:
+        return models.load_inputs(path, size=request.size, mean=mean, std=std)
+
+    inputs = read(request.input)
+    reference = reference_of(request.reference, request.input, inputs, read)
     model = load(request)
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(()))
     inputs = inputs.to(parameter.device, parameter.dtype)
+    if isinstance(reference, models.Inputs):
+        reference = reference.to(parameter.device, parameter.dtype)
     samples = range(1 if first_only else len(inputs))
     with models.importable(request.model):
         for index in tqdm(samples, desc="explaining", unit="sample", disable=None if len(samples) > 1 else True):
@@ -79,6 +87,8 @@ def explained(request: Request, *, first_only: bool = False) -> Iterator[Explain
                     target=target,
                     composite=composite,
                     keep=layers_of(request.layers),
+                    reference=reference.sample(index) if isinstance(reference, models.Inputs) else reference,
+                    reference_output=request.reference_output,
                     through_output=request.through_output,
                 )
             if result.explained.shape[-1:] != (1,):

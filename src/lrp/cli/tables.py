@@ -3,7 +3,7 @@
 JSON, one object:
 
 - ``lrp``: the version of this layout, 1
-- ``model``, ``input``, ``weights``, ``through_output``: the request
+- ``model``, ``input``, ``weights``, ``through_output``, where given ``reference`` and ``reference_output``: the request
 - ``samples``: one object a sample
 
   - ``sample`` (from 1), ``explained``, ``target`` (in words), ``class`` (or null), ``notes``
@@ -46,12 +46,14 @@ MANY = 4096
 
 def json_of(samples: list[Sample], request: Request) -> str:
     """Return the samples as JSON."""
-    asked = {
+    asked: dict[str, Any] = {
         "model": request.model,
         "input": request.input,
         "weights": request.weights,
         "through_output": request.through_output,
     }
+    references = {"reference": request.reference, "reference_output": request.reference_output}
+    asked |= {name: value for name, value in references.items() if value is not None}
     found = [entry(targets) for targets in by_number(samples)]
     return json.dumps({"lrp": 1, **asked, "samples": found}, indent=1) + "\n"
 
