@@ -221,6 +221,8 @@ def auto(families: Set[str]) -> Composite:
     all the relevance of the product. The choice is in the result: `r.composite.why`. Among the presets it is LRP-gamma
     whose maps order the parts of an image best by what removing them does to the output (docs/evidence.md).
 
+    Use: where no other is called for; it is the default.
+
     Args:
         families: the families of operations that the model's forward pass met.
 

@@ -80,7 +80,13 @@ def test_operations(forced: pytest.MonkeyPatch, name: str, preset: str) -> None:
     assert_books_balance(r)
 
 
-@pytest.mark.parametrize("rule", [rules.Zero(), rules.Epsilon(0.3), rules.ZPlus(0.3), rules.Flat(0.1)], ids=str)
+EACH_RULE: list[rules.Rule] = [
+    *(rules.Zero(), rules.Epsilon(0.3), rules.Epsilon(0.3, relative=True), rules.ZPlus(0.3), rules.Flat(0.1)),
+    *(rules.Gamma(0.5, 0.1), rules.AlphaBeta(2, 1, 0.3), rules.WSquare(0.1), rules.Box(-4, 5, 0.1)),
+]
+
+
+@pytest.mark.parametrize("rule", EACH_RULE, ids=str)
 @pytest.mark.parametrize("name", LINEAR_CALLS)
 def test_linear_calls(forced: pytest.MonkeyPatch, name: str, rule: rules.Rule) -> None:
     case = LINEAR_CALLS[name]
