@@ -20,7 +20,7 @@ from lrp.engine.structure import map_tensors
 from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
 from lrp.presets import auto, zero
-from lrp.reference import check_same_way, refuse_other_rules
+from lrp.reference import refuse_another_way, refuse_beside_reference
 from lrp.relevance import Relevance
 from lrp.result import Forward, finish
 from lrp.targets import Context, Several, Target, as_target, pick
@@ -64,7 +64,9 @@ def explain(
         labels: the names of the classes, in the order of the class axis.
         reference: `"zero"`, `"mean"` (over the batch) or inputs of the same structure, broadcast over the batch: the
             difference `f(x) - f(reference)` is explained, by LRP-0 on differences of activations (DeepLIFT's rescale
-            rule), and the relevance of the sources adds up to it. Only with `presets.zero` or no composite.
+            rule), and the relevance of the sources adds up to it. Only with `presets.zero` or no composite; tokens
+            have none. Max pooling hands each winner what it changes; `(on.op(F.max_pool2d), rules.Zero())` takes its
+            gradient instead, as captum does, which does not add up. The model runs twice, the second time as a check.
         reference_output: a number, or a tensor `(N,)`: `f(x) - reference_output` is explained, so that relevance says
             what lifts the output above it. It leaves the bias of the last linear layer or convolution, one of whose
             outputs the target must pick; rules that divide by its output see `z - reference_output`, and the ledger
@@ -88,11 +90,10 @@ def explain(
         keep=keep,
         through_output=through_output,
         labels=labels,
-        reference=reference,
         reference_output=reference_output,
         ledger=ledger,
     )
-    return explainer(inputs, target=target)
+    return explainer(inputs, target=target, reference=reference)
 
 
 class Explainer:
@@ -113,7 +114,6 @@ class Explainer:
         keep: Keep = (),
         through_output: bool = False,
         labels: Sequence[str] = (),
-        reference: Any = None,
         reference_output: float | Tensor | None = None,
         ledger: Books = "sinks",
     ) -> None:
@@ -131,34 +131,22 @@ class Explainer:
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
             raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
         self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
-        self.reference, self.reference_output = reference, reference_output
-        if reference is not None:
-            self._check_reference()
+        self.reference_output = reference_output
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
         if isinstance(sources, str) and sources not in self._paths:
             raise LayerError(f"there is no module {sources!r}", where="sources", cure=nearest(sources, self._paths))
 
-    def _check_reference(self) -> None:
-        """A reference input goes with LRP-0, and with sources among the inputs."""
-        refuse_other_rules(self.composite or zero())
-        if isinstance(self.sources, str) or self.reference_output is not None:
-            raise InputError(
-                "a reference input is for the inputs, and is a reference output by itself",
-                where="reference",
-                seen=f"sources={self.sources!r}, reference_output={self.reference_output!r}",
-                cure="reference= alone",
-            )
-        self.composite = self.composite or zero()
-
-    def __call__(self, inputs: Any, *, target: Any = None) -> Relevance:
+    def __call__(self, inputs: Any, *, target: Any = None, reference: Any = None) -> Relevance:
         """Explain one batch; see `explain`."""
         chosen = as_target(target)
+        if reference is not None:
+            refuse_beside_reference(self.composite, self.sources, self.reference_output)
         if self._module is not None:
             refuse_compiled(self._module.named_modules())
             refuse_training(self._module.named_modules())
-        given = Inputs(inputs, self.sources, self.reference)
+        given = Inputs(inputs, self.sources, reference)
         with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)
             return finish(forward, self._again(given, chosen))
@@ -193,12 +181,13 @@ class Explainer:
 
     def _fitting(self, given: Inputs, target: Target | Several) -> Forward:
         """Run the model under its composite; `auto` guesses by the modules, and looks at the operations met."""
-        if self.composite is not None and self.composite.needs_plan:
+        composite = zero() if self.composite is None and given.reference is not None else self.composite
+        if composite is not None and composite.needs_plan:
             plan = self._under(_Way(zero()), given, target)
             last = plan.run.last_calls(plan.start.explained)
-            return self._under(_Way(self.composite.knowing(last)), given, target)
-        if self.composite is not None:
-            return self._under(_Way(self.composite), given, target)
+            return self._under(_Way(composite.knowing(last)), given, target)
+        if composite is not None:
+            return self._under(_Way(composite), given, target)
         modules = self._module.modules() if self._module is not None else ()
         guess = auto({"conv"} if any(isinstance(m, nn.modules.conv._ConvNd) for m in modules) else set())
         forward = self._under(_Way(guess), given, target)
@@ -239,7 +228,8 @@ class Explainer:
                 start = pick(target, output, self._context(run, given, stepped, way.chosen))
         if given.reference is not None:
             args, kwargs = given.arguments_of_reference()
-            check_same_way(run, lambda: self.model(*args, **kwargs), output)
+            with torch.no_grad():
+                refuse_another_way(run, output, self.model(*args, **kwargs))
         if run.needs_relevance_form and not way.relevance_form:
             return self._under(replace(way, relevance_form=True), given, target)
         name = next(filter(None, stepped), "")

@@ -4,7 +4,7 @@ Each data tensor `x` has a counterpart `x'`, what the same op calls make of the 
 on both, and its multiplier takes differences to differences, `z - z' = sum m_x (x - x')` with `m = 1` at the output:
 
     linear in the data      the native gradient; constants cancel
-    elementwise             `m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet
+    elementwise             `m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet up to rounding
     products of two         the native gradient halfway, `m_1 = m (x_2 + x_2') / 2` and its mirror
     max pooling             with `M = max(z, z')`: `m (M - z')` to x's winner, `m (z - M)` to the reference's
 
@@ -15,7 +15,6 @@ Source: Shrikumar et al. 2017, sections 3.3 and 3.5.1 (rescale rule); the produc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,14 +23,15 @@ from torch import Tensor
 
 from lrp.engine.nodes import Node
 from lrp.engine.outcome import Outcome, TorchCall, not_linear, uncovered
-from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.pointwise import is_elementwise
+from lrp.engine.structure import tensors_in
 from lrp.engine.values import Value, as_constant
-from lrp.errors import ModelError
+from lrp.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_with_reference", "reference_of"]
+__all__ = ["handle_with_reference", "on_reference", "reference_of"]
 
 _ADDING = frozenset({"reshape", "dropout", "pool", "reduce", "transform", "sum"})
 _POOLINGS: dict[str, tuple[Callable[..., Any], int]] = {
@@ -55,17 +55,17 @@ def reference_of(run: Run, tensor: Tensor) -> Tensor:
 def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call on its data and on their counterparts."""
     record, family, written = call.record, call.record.family, call.written
+    x, *more = call.data
+    stepped_over = family == "softmax" or call.op.name == "sigmoid"
+    logit = None if more or not stepped_over else run.copied(x) if written is not None else x
     data = {id(x): x if call.op.view else run.tap(record, x, x is written) for x in call.data}
     before = {id(x): reference_of(run, x) for x in call.data}
+    earlier = {id(x): x.detach() for x in call.data}
     if written is not None:
         before = {key: reference.clone() for key, reference in before.items()}
-        earlier = {id(x): x.detach().clone() for x in call.data}
-    else:
-        earlier = {id(x): x.detach() for x in call.data}
-    others = _on_reference(run, call)
-    value = Value(reference=others)
-    if (family == "softmax" or call.op.name == "sigmoid") and len(call.data) == 1:
-        value.logit, value.logit_of = call.data[0], call.op.name
+        earlier = {key: tensor.clone() for key, tensor in earlier.items()}
+    others = on_reference(run, call)
+    value = Value(reference=others, logit=logit, logit_of="" if logit is None else call.op.name)
 
     def native() -> Any:
         return call.run(lambda t: data[id(t)] if call.is_data(t) else t if t is written else as_constant(t))
@@ -74,33 +74,46 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
         return call.run(lambda t: data[id(t)] if t is written and call.is_data(t) else as_constant(t))
 
     chosen = record.entry != "(default)"
-    x, *more = call.data
-    affine = family in ("affine", "linear", "conv", "division") or call.op.name == "batch_norm"
-    if (family in _ADDING and not not_linear(call)) or (affine and not more):
+    if _is_affine(call) or (family == "select" and chosen):
         return Outcome(native(), value)
     record.gradient = False
     in_place = written is not None
-    if (family == "activation" or call.op.family == "power") and not more:
+    if _has_a_slope(call):
         function = _of(call, [x])
         z = Elementwise.apply(data[id(x)], constant, earlier[id(x)], before[id(x)], others[0], function, in_place)
         return Outcome(z, value)
-    if family in ("product", "linear", "conv") and len(call.data) == 2:
+    if family in ("product", "linear", "conv") and len(more) == 1:
         factors = list({id(x): x for x in call.data}.values())
         halves = [(earlier[id(x)] + before[id(x)]) / 2 for x in factors]
         z = Halfway.apply(constant, _of(call, factors), halves, in_place, *(data[id(x)] for x in factors))
         return Outcome(z, value)
-    if family == "select" and call.op.name in _POOLINGS and not chosen:
+    if family == "select" and call.op.name in _POOLINGS:
         pooling, n = _POOLINGS[call.op.name]
         options = {**call.kwargs, "return_indices": True}
         winners = [pooling(t, *call.args[1:], **options)[1] for t in (earlier[id(x)], before[id(x)])]
         return Outcome(MaxPool.apply(data[id(x)], constant, before[id(x)], others[0], *winners, n), value)
-    if family == "select" and chosen:
-        return Outcome(native(), value)
-    record.note = "there is no rule for differences to a reference"
+    record.note = record.note or "there is no rule for differences to a reference"
     return Outcome(uncovered(run, call).result, value)
 
 
-def _on_reference(run: Run, call: TorchCall) -> list[Any]:
+def _is_affine(call: TorchCall) -> bool:
+    """Whether a call is linear in its data up to constants, which cancel."""
+    x, *more = call.data
+    if call.record.family in _ADDING:
+        return not not_linear(call)
+    normed = call.op.name == "batch_norm" and x is call.get(0, "input")
+    return not more and (normed or call.record.family in ("affine", "linear", "conv", "division"))
+
+
+def _has_a_slope(call: TorchCall) -> bool:
+    """Whether a call is a function of real data, element by element."""
+    x, *more = call.data
+    if more or x.is_complex():
+        return False
+    return call.op.family == "power" or (call.record.family == "activation" and is_elementwise(call))
+
+
+def on_reference(run: Run, call: TorchCall) -> list[Any]:
     """What the call makes of the counterparts of its data: a tensor for each of its outputs."""
     written = call.written
     into: list[Tensor] = []
@@ -108,39 +121,37 @@ def _on_reference(run: Run, call: TorchCall) -> list[Any]:
     def counterpart(tensor: Tensor) -> Tensor:
         other = reference_of(run, tensor) if call.is_data(tensor) else as_constant(tensor)
         if tensor is written:
+            run.shelf.before_write(other)
             other = other if call.is_data(tensor) else other.clone()
             into.append(other)
         return other
 
     with torch.no_grad():
-        others = tensors_in(call.run(counterpart))
+        try:
+            others = tensors_in(call.run(counterpart))
+        except RuntimeError as error:
+            raise InputError(
+                "the model's forward pass failed on the reference",
+                where=call.record.name,
+                seen=str(error).splitlines()[0],
+                cure="a reference that the model runs on by itself",
+            ) from error
     return others + [other for other in into if not any(other is each for each in others)]
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a data operand stood among the arguments of a call."""
-
-    index: int
-
-
 def _of(call: TorchCall, data: list[Tensor]) -> Callable[..., Tensor]:
-    """The call as a function of its data alone, which writes into none of it and holds no tensor of the graph."""
-    places = {id(x): _Place(i) for i, x in enumerate(data)}
-    function = call.function
-    args, kwargs = map_tensors(lambda t: places.get(id(t), as_constant(t)), (call.args, call.kwargs))
+    """The call as a function of its data alone, which writes into none of it."""
+    function = call.as_function(*data)
 
     def of_data(*values: Tensor) -> Tensor:
-        def value(place: _Place) -> Tensor:
-            return values[place.index].clone()
-
-        return function(*map_tensors(value, args, leaf=_Place), **map_tensors(value, kwargs, leaf=_Place))
+        z: Tensor = function(*(value.clone() for value in values))
+        return z
 
     return of_data
 
 
 class Elementwise(Node):
-    """`m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet."""
+    """`m_x = m (phi(x) - phi(x')) / (x - x')`, the derivative where they meet up to rounding."""
 
     @staticmethod
     def forward(
@@ -164,11 +175,14 @@ class Elementwise(Node):
     def backward(ctx: Any, m: Tensor) -> Any:
         x, x_reference, z, z_reference = ctx.saved_tensors
         with torch.enable_grad():
-            point = x.detach().expand(z.shape).requires_grad_()
+            point = ((x + x_reference) / 2).detach().expand(z.shape).requires_grad_()
             (derivative,) = torch.autograd.grad(ctx.function(point).sum(), point)
-        change = x - x_reference
-        meet = change == 0
-        slope = torch.where(meet, derivative, (z - z_reference) / torch.where(meet, torch.ones_like(change), change))
+        derivative = torch.where(derivative.isfinite(), derivative, 0.0)  # at a pole, where both are the same
+        change, moved = x - x_reference, z - z_reference
+        # where they meet up to rounding the quotient is noise; both may be -inf, as masked scores are
+        rounding = 4 * torch.finfo(z.dtype).eps * torch.maximum(z.abs(), z_reference.abs())
+        meet = (x == x_reference) | ((moved - derivative * change).abs() <= rounding)
+        slope = torch.where(meet, derivative, moved / torch.where(meet, torch.ones_like(change), change))
         return (m * slope).sum_to_size(x.shape), *[None] * 6
 
 
@@ -228,5 +242,5 @@ class MaxPool(Node):
             at = places.flatten(-ctx.axes)
             moved = change.gather(-1, at)
             share = torch.where(moved == 0, torch.zeros_like(moved), part.flatten(-ctx.axes) / moved)
-            m_x = m_x.scatter_add(-1, at, m.flatten(-ctx.axes) * share)
-        return m_x.view(x.shape), *[None] * 6
+            m_x = m_x.scatter_add(-1, at, m.reshape(at.shape) * share)
+        return m_x.reshape(x.shape), *[None] * 6

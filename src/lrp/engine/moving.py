@@ -91,7 +91,8 @@ def handle_put(run: Run, call: TorchCall) -> Outcome:
     if call.get(3, "accumulate") is True:
         return _as(run, call, "reduce", handle_sum)
     if "reduce" in call.kwargs:
-        return _refused(run, call, f"reduce={call.kwargs['reduce']!r}")
+        call.record.note = f"reduce={call.kwargs['reduce']!r}"
+        return handle_with_reference(run, call) if run.with_reference else uncovered(run, call)
     values = call.get(*call.op.values)
     is_number = call.op.number is not None and not isinstance(values, Tensor)
     if is_number or not _by_index(call):

@@ -25,11 +25,30 @@ from lrp.rules.softmax import Constant, SoftmaxRule
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_activation", "handle_softmax"]
+__all__ = ["handle_activation", "handle_softmax", "is_elementwise"]
 
 _ALIASES = {"max": "maximum", "min": "minimum"}
 _EITHER = frozenset({"power", "division", "logsumexp"})
 """Families in which the data is either operand."""
+
+
+def _usual(call: TorchCall) -> str:
+    return _ALIASES.get(call.op.name, call.op.name)
+
+
+def is_elementwise(call: TorchCall) -> bool:
+    """Whether a call of an activation is a function of its one data tensor, element by element.
+
+    Raises:
+        TrainingModeError: it draws at random.
+    """
+    name = _usual(call)
+    if name == "rrelu" and call.get(3, "training", False):
+        raise TrainingModeError(
+            "rrelu draws its slopes at random", where=call.record.name, seen="training=True", cure="model.eval()"
+        )
+    either = name in ("maximum", "minimum") or call.op.family in _EITHER
+    return len(call.data) == 1 and (either or call.data[0] is call.get(0, "input"))
 
 
 @dataclass(frozen=True)
@@ -48,14 +67,10 @@ class ActivationCall:
 
 def handle_activation(run: Run, call: TorchCall) -> Outcome:
     """An elementwise function of one data tensor."""
-    record, name = call.record, _ALIASES.get(call.op.name, call.op.name)
+    record, name = call.record, _usual(call)
     x = call.data[0]
-    if x is not call.get(0, "input") and name not in ("maximum", "minimum") and call.op.family not in _EITHER:
+    if not is_elementwise(call):
         return uncovered(run, call)
-    if name == "rrelu" and call.get(3, "training", False):
-        raise TrainingModeError(
-            "rrelu draws its slopes at random", where=record.name, seen="training=True", cure="model.eval()"
-        )
     divides = _divides(call)
     above = known_point(run, x)
     if above is not None and above.shifted:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from lrp.engine.differences import on_reference, reference_of
 from lrp.engine.nodes import Valued
 from lrp.engine.outcome import Outcome, TorchCall
 from lrp.engine.structure import map_tensors, tensors_in
@@ -34,6 +36,7 @@ def handle_written_out(run: Run, call: TorchCall) -> Outcome:
         return tensor.detach().clone() if tensor is written else as_constant(tensor)
 
     fused = iter(tensors_in(call.run(operand)))
+    references = [t.clone() for t in on_reference(run, call)] if run.with_reference else []
 
     def valued(part: Tensor) -> Tensor:
         value = next(fused)
@@ -48,6 +51,9 @@ def handle_written_out(run: Run, call: TorchCall) -> Outcome:
     if written is not None:
         with run.seeing():
             written.copy_(result)
+        if references:
+            reference_of(run, written).copy_(references[0])
         return Outcome(written, run.value(written))
     carrying = [value for tensor in tensors_in(result) if (value := run.value(tensor)) is not None]
-    return Outcome(result, carrying[0] if len(carrying) == 1 else Value())
+    value = carrying[0] if len(carrying) == 1 else Value()
+    return Outcome(result, replace(value, reference=references) if references else value)
