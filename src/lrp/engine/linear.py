@@ -41,6 +41,7 @@ def handle_linear(run: Run, call: TorchCall) -> Outcome:
         nonnegative,
         features=weighted.features,
         units=weighted.units,
+        transpose=weighted.transpose,
     )
 
     def native(data: Tensor) -> Tensor:

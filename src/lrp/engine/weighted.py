@@ -9,6 +9,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import torch
+import torch.nn.grad
 from torch import Tensor
 
 from lrp.engine.outcome import TorchCall
@@ -30,6 +31,8 @@ class Weighted:
         bias: what it adds, shaped to broadcast against the output, or None.
         scaled: the weight with each output channel scaled, where the output's axis 1 holds the channels; else None.
         features: the axis of the data along which its features lie, from the end.
+        transpose: what a multiplier `q` at the output gives to the data, as a function of (q, x, weight), where there
+            is one that does without the output.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -37,6 +40,7 @@ class Weighted:
     bias: Tensor | None = None
     scaled: Callable[[Tensor, Tensor], Tensor] | None = None
     features: int = -1
+    transpose: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     @property
     def units(self) -> int | None:
@@ -60,7 +64,27 @@ def _layer(call: TorchCall, x: Tensor) -> Weighted:
     if x is input and x.dim() == weight.dim() > 1:
         transposed, groups = _layout(call)
         scaled = partial(_scaled, axis=1 if transposed else 0, groups=groups)
-    return Weighted(function, as_constant(other), column, scaled, -1 - spatial)
+    transpose = _transpose(call) if x is input else None
+    return Weighted(function, as_constant(other), column, scaled, -1 - spatial, transpose)
+
+
+def _transpose(call: TorchCall) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+    """For linear layers and convolutions what autograd would give to the data."""
+    if call.op.name == "linear" and call.get(1, "weight").dim() == 2:
+        return lambda q, x, weight: q @ weight
+    backward = _CONVOLUTIONS.get(call.op.name)
+    padding = call.get(4, "padding", 0)
+    if backward is None or isinstance(padding, str) or call.get(0, "input").dim() < call.get(1, "weight").dim():
+        return None
+    stride, dilation, groups = call.get(3, "stride", 1), call.get(5, "dilation", 1), call.get(6, "groups", 1)
+    return lambda q, x, weight: backward(x.shape, weight, q, stride, padding, dilation, groups)
+
+
+_CONVOLUTIONS: dict[str, Callable[..., Tensor]] = {
+    "conv1d": torch.nn.grad.conv1d_input,
+    "conv2d": torch.nn.grad.conv2d_input,
+    "conv3d": torch.nn.grad.conv3d_input,
+}
 
 
 def _layout(call: TorchCall) -> tuple[bool, int]:

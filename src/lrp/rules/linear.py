@@ -30,6 +30,8 @@ class LinearOp:
         rectified: whether ReLUs alone read the output, so that no relevance arrives where `z < 0`.
         features: the axis of the data along which its features lie, from the end: -1 for linear layers.
         units: the same of the output; None where it is one unit, without an axis of its own.
+        transpose: what a multiplier `q` at the output gives to `x`, as a function of (q, x, weight), of which it reads
+            the shape of `x` alone; None where it costs as much as `apply` and its gradient.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -39,6 +41,7 @@ class LinearOp:
     rectified: bool = False
     features: int = -1
     units: int | None = -1
+    transpose: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
     def partial(self, *terms: tuple[Tensor, Tensor]) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
         """The sum of `apply(x, w)` over the terms, and its transpose: what a multiplier gives to each term's `x`."""
@@ -54,6 +57,12 @@ class LinearOp:
         for output in outputs[1:]:
             total = total + output
         return total, transpose
+
+    def transposed(self, q: Tensor, x: Tensor) -> Tensor:
+        """What a multiplier at the output gives to `x`: `w^T q`."""
+        if self.transpose is not None:
+            return self.transpose(q, x, self.weight)
+        return self.partial((x, self.weight))[1](q)[0]
 
 
 class ArrivingRule(Rule):

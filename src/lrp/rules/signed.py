@@ -187,13 +187,13 @@ class Gamma(LinearRule):
         # The weight that meets x under an output of sign s is (1 + g/2) w + g/2 s sign(x) |w|, so two transposes do for
         # all four cases; the denominator is s (|z| + g/2 (a + |z|)) with a = |x| |w| + |b|.
         half = self.gamma / 2
-        magnitude, to_magnitude = op.partial((x.abs(), op.weight.abs()))
-        _, to_x = op.partial((x, op.weight))
+        magnitude, to_magnitude = op.partial((x if op.nonnegative else x.abs(), op.weight.abs()))
         b = op.bias if op.bias is not None else z.new_zeros(())
         size = z.abs() * (1 + half) + (magnitude + b.abs()) * half + self.epsilon
         q_size = share(relevance_out, size, self.epsilon)
         q = q_size * sign(z)
-        m_x = to_x(q * (1 + half))[0] + to_magnitude(q_size * half)[0] * sign(x)
+        m_x, m_size = op.transposed(q * (1 + half), x), to_magnitude(q_size * half)[0]
+        m_x = m_x + (m_size if op.nonnegative else m_size * sign(x))
         return m_x, {
             "bias": lambda: q * (b * (1 + half)) + q_size * (b.abs() * half),
             "stabiliser": lambda: q_size * self.epsilon if self.epsilon else torch.where(size == 0, relevance_out, 0),
