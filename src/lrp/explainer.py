@@ -144,8 +144,9 @@ class Explainer:
         if reference is not None:
             refuse_beside_reference(self.composite, self.sources, self.reference_output)
         if self._module is not None:
-            refuse_compiled(self._module.named_modules())
-            refuse_training(self._module.named_modules())
+            modules = list(self._module.named_modules())
+            refuse_compiled(modules)
+            refuse_training(modules)
         given = Inputs(inputs, self.sources, reference)
         with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)
@@ -199,15 +200,17 @@ class Explainer:
 
         def on_enter(frame: Frame, args: Any) -> None:
             if self._keep(frame.path):
-                kept.append((frame.path, "in", frame.use, _probes(run, args)))
+                with run.looking():
+                    kept.append((frame.path, "in", frame.use, _probes(run, args)))
 
         def on_exit(frame: Frame, output: Any) -> Any:
-            replaced = None
-            if frame.path == self.sources:
-                replaced = output = given.at_module(run, frame.path, output)
-            if self._keep(frame.path) or frame.path == self.sources:
+            is_source = frame.path == self.sources
+            if not is_source and not self._keep(frame.path):
+                return None
+            with run.looking():
+                output = given.at_module(run, frame.path, output) if is_source else output
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
-            return replaced
+            return output if is_source else None
 
         form = {"relevance_form": way.relevance_form, "with_reference": given.reference is not None}
         run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, **form)

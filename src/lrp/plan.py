@@ -44,10 +44,11 @@ class Plan:
     @classmethod
     def of(cls, calls: Sequence[OpCall]) -> Plan:
         """The plan of a run."""
+        words = {id(rule): str(rule or "") for rule in {id(c.rule): c.rule for c in calls}.values()}
         return cls(
             tuple(
                 PlanRow(
-                    c.number, c.path, c.operation, c.shape, c.family, str(c.rule or ""), c.entry, c.gradient, c.note
+                    c.number, c.path, c.operation, c.shape, c.family, words[id(c.rule)], c.entry, c.gradient, c.note
                 )
                 for c in calls
             )

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lrp import on, rules
-from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED
+from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED, bounds, is_rectifier
 from tests.cases.networks import signed
 from tests.ops.driving import assert_bit_equal, assert_books_balance, assert_same_map, drive, kept, multiplier_for
 
@@ -34,6 +34,8 @@ ARGUMENTS: dict[str, list[Arguments]] = {
         ((), {"min": 0.25}),
         ((), {"max": -1.0}),
         ((0.0,), {}),
+        ((), {"min": 0, "max": 2.0}),
+        ((1.0, -1.0), {}),
         ((BOUNDS,), {"max": 1 + BOUNDS}),
     ],
     "clamp_min": [((-0.5,), {}), ((), {"min": 0.3}), ((BOUNDS,), {})],
@@ -121,6 +123,21 @@ def test_gate_times_input_and_offset_is_the_activation(name: str, arguments: Arg
     assert float(((gate * x + offset - z).abs() / size).max()) <= 1e-14
     assert name in SHIFTED or not offset.any()
     assert name not in NONNEGATIVE or bool((z >= 0).all())
+
+
+@pytest.mark.parametrize(("name", "arguments"), calls(NAMES))
+def test_bounds_are_what_a_call_holds_its_input_between(name: str, arguments: Arguments) -> None:
+    x = grid(name)
+    args, kwargs = fitted(arguments, x)
+    held = bounds(name, (x, *args), kwargs)
+    numbers = not any(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
+    assert (held is not None) == (name in ("relu", "relu6", "hardtanh", "clamp", "clamp_min") and numbers)
+    if held is None:
+        assert not is_rectifier(name, (x, *args), kwargs)
+        return
+    z = function_of(name)(x, *args, **kwargs)
+    assert torch.equal(z, x.clamp(*held))
+    assert is_rectifier(name, (x, *args), kwargs) == (not z[x < 0].any() and bool(z.any()))
 
 
 @pytest.mark.parametrize(("name", "arguments"), calls(HOMOGENEOUS))

@@ -180,7 +180,7 @@ class Ids:
 
         given, named = map_tensors(operand, (list(args), kwargs))
         op = lookup(func)
-        places = () if op is None else (*op.scalars, *([op.number] if op.number else []))
+        places = () if op is None else op.numbers
         for position, name in places:
             if len(given) > position and isinstance(given[position], (int, float)):
                 given[position] = 0

@@ -125,7 +125,8 @@ class ModulePaths:
         named = path is not None
         if path is None:
             path = self.path
-        refuse_training([(path, module)])
+        if module.training:
+            refuse_training([(path, module)])
         use = self._uses[path]
         if named:
             self._uses[path] += 1

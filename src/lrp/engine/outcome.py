@@ -73,7 +73,7 @@ class TorchCall:
     @property
     def keeps_nonnegative(self) -> bool:
         """Whether data that is nowhere negative stays so, by the structure of the call."""
-        added = [self.get(*place) for place in self.op.scalars]
+        added = [self.get(*place) for place in self.op.numbers]
         negative = any(isinstance(number, (int, float)) and number < 0 for number in added)
         return self.op.monotone and not self.constants and not negative and "alpha" not in self.kwargs
 
@@ -103,8 +103,7 @@ class TorchCall:
 
     def run(self, change: Callable[[Tensor], Any] = lambda tensor: tensor) -> Any:
         """Call torch with every tensor operand passed through `change`."""
-        args = map_tensors(change, list(self.args))
-        return self.function(*args, **map_tensors(change, self.kwargs))
+        return self.function(*map_tensors(change, self.args), **map_tensors(change, self.kwargs))
 
 
 def _replaced(

@@ -17,7 +17,7 @@ from lrp.engine.power import exponent_of
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops import powers
-from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED, SIGMOIDS
+from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED, SIGMOIDS, bounds
 from lrp.ops.gates import numeric_gate
 from lrp.rules.pointwise import Pass, PointwiseRule
 from lrp.rules.softmax import Constant, SoftmaxRule
@@ -79,9 +79,13 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
             return outcome
     in_place = call.written is not None
     logit = (run.copied(x) if in_place else x) if name == "sigmoid" else None
-    value = Value(nonnegative=name in NONNEGATIVE, gate=name in SIGMOIDS, denominator=divides)
+    held = bounds(name, call.args, call.kwargs)
+    moves_zero = name in SHIFTED or name not in GATES.keys() | HOMOGENEOUS
+    shifts = moves_zero if held is None else not held[0] <= 0 <= held[1]
+    nonnegative = name in NONNEGATIVE if held is None else min(held) >= 0
+    value = Value(nonnegative=nonnegative, gate=name in SIGMOIDS, denominator=divides)
     value.logit, value.logit_of = logit, name if logit is not None else ""
-    value.point = step(run, call, shifts=name in SHIFTED or name not in GATES.keys() | HOMOGENEOUS)
+    value.point = step(run, call, shifts=shifts)
     data = run.tap(record, x, in_place)
     if (
         name in HOMOGENEOUS and not (in_place and name in GATES) and not run.relevance_form
@@ -93,7 +97,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     activation = ActivationCall(_phi(call, x), _gate(call, name, x))
     if name not in GATES and not isinstance(rule, Pass):
         record.has_value_at_zero = has_finite_offset(activation.function, x)
-    slots = run.slots(record, rule.kinds, x) if name in SHIFTED or name not in GATES else (None,) * len(rule.kinds)
+    slots = run.slots(record, rule.kinds, x) if shifts else (None,) * len(rule.kinds)
 
     def compute() -> Tensor:
         return call.run(lambda tensor: as_constant(data if tensor is x else tensor))

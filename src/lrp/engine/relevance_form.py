@@ -79,8 +79,7 @@ def scaled(run: Run, call: TorchCall, x: Tensor) -> Tensor:
 
 def filled(call: TorchCall) -> Tensor:
     """1 where a call that moves elements about put in its own, 0 where it put data: the same call on zeros and ones."""
-    numbers = [*call.op.scalars, *([call.op.number] if call.op.number else [])]
-    plain = call.replace([(*place, 1.0) for place in numbers if isinstance(call.get(*place), (int, float))])
+    plain = call.replace([(*place, 1.0) for place in call.op.numbers if isinstance(call.get(*place), (int, float))])
     into: list[Tensor] = []
 
     def operand(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -29,12 +29,12 @@ from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
 from lrp.engine.verify import Intervals, last_calls, reaches, sequence_number
 from lrp.errors import CompositeError, InputError, LRPError
-from lrp.ops.activations import RECTIFIERS
+from lrp.ops.activations import is_rectifier
 from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
 from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup
-from lrp.rules.base import Native
+from lrp.rules.base import WEIGHTED, Native
 from lrp.rules.linear import ArrivingRule, InputRule, Zero
 from lrp.rules.passing import PassDetached, Stop
 from lrp.rules.product import Uniform
@@ -90,7 +90,7 @@ class Run(TorchFunctionMode):
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
         self._keeps = bool(books) and not with_reference  # in differences, what constants keep cancels
         self._choosing = composite
-        self.modules = ModulePaths(model, self._seen(on_enter), self._seen(on_exit))
+        self.modules = ModulePaths(model, on_enter, on_exit)
         self.calls: list[OpCall] = []
         self.entries: list[Entry] = []
         self.references: Mapping[int, Tensor] = {}
@@ -141,17 +141,13 @@ class Run(TorchFunctionMode):
         finally:
             self._choosing = before
 
-    def _seen(self, function: Callable[[Frame, Any], Any]) -> Callable[[Frame, Any], Any]:
-        """What looks at tensors may remake the graph of views; note that this was us."""
-
-        def wrapped(frame: Frame, structure: Any) -> Any:
-            start = sequence_number()
-            with torch._C.DisableTorchFunction():
-                result = function(frame, structure)
-            self.intervals.add(start, None)
-            return result
-
-        return wrapped
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look at tensors where a module begins or ends; that may remake the graph of views, so note that it was us."""
+        start = sequence_number()
+        with torch._C.DisableTorchFunction():
+            yield
+        self.intervals.add(start, None)
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
@@ -365,6 +361,7 @@ class Run(TorchFunctionMode):
             if cut or not (data or self.ids.come_from_inputs(func, args, kwargs)):
                 return self._off_the_graph(func, args, kwargs, tensors, data, written)
             op = lookup(func) or Op(getattr(func, "__name__", str(func)), "")
+            self._note_readers(op, data, args, kwargs)
             record = self._record(op, func, data, handlers.family_of(op, data, tensors, args, kwargs))
             try:
                 return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
@@ -403,22 +400,25 @@ class Run(TorchFunctionMode):
         path = self.modules.path
         use = self._uses[path, op.name]
         self._uses[path, op.name] += 1
-        values = [self.value(tensor) for tensor in data]
-        for value in values:
-            if value is not None and value.readers is not None:
-                value.readers.note(op.name in RECTIFIERS)
-        first = family in ("linear", "conv") and not any(value.linear_above for value in values if value is not None)
+        first = family in WEIGHTED and not any((self.value(tensor) or Value()).linear_above for tensor in data)
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
         call.last = self.composite.last is not None and call.name in self.composite.last
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         call.note = REFUSED.get(op.name, "") if not op.family else ""
         self.choose(call)
-        real = isinstance(call.rule, Native | Uniform | Stop) or not any(tensor.is_complex() for tensor in data)
+        real = isinstance(call.rule, (Native, Uniform, Stop)) or not any(tensor.is_complex() for tensor in data)
         if not real and op.family:
             call.rule, call.entry, call.note = Zero(), "(default)", "complex data"
         self.calls.append(call)
         return call
+
+    def _note_readers(self, op: Op, data: Sequence[Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Tell the calls that made the data, where they want to know, who reads it."""
+        for tensor in data:
+            value = self.value(tensor)
+            if value is not None and value.readers is not None:
+                value.readers.note(is_rectifier(op.name, args, kwargs))
 
     def choose(self, call: OpCall) -> None:
         """Choose the rule of a call; anew, where its family turned out to be another."""

@@ -32,8 +32,7 @@ def slot_through(run: Run, call: TorchCall) -> Any:
     slots = {id(t): v.slot for t, v in zip(call.data, values, strict=True) if v is not None and v.slot is not None}
     if len(slots) < len({id(tensor) for tensor in call.data}):
         return None
-    numbers = [*call.op.scalars, *([call.op.number] if call.op.number else [])]
-    plain = call.replace([(*place, 0.0) for place in numbers if isinstance(call.get(*place), (int, float))])
+    plain = call.replace([(*place, 0.0) for place in call.op.numbers if isinstance(call.get(*place), (int, float))])
 
     def on(change: Callable[[Tensor], Tensor]) -> Any:
         into: list[Tensor] = []

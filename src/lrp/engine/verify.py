@@ -70,24 +70,19 @@ def nodes_on_the_way(targets: Iterable[Node], leaves: Iterable[Tensor]) -> list[
     """The autograd nodes from which a leaf can be reached, each with those of its successors that reach one too."""
     ends = {edge_of(leaf).node for leaf in leaves}
     reaching: dict[Node, bool] = {}
-    order: list[Node] = []
-    stack: list[tuple[Node, bool]] = [(node, False) for node in targets]
+    order: list[tuple[Node, list[Node]]] = []
+    stack: list[tuple[Node, list[Node] | None]] = [(node, None) for node in targets]
     while stack:
-        node, done = stack.pop()
-        if done:
-            reaching[node] = node in ends or any(
-                reaching.get(n, False) for n, _ in node.next_functions if n is not None
-            )
-            order.append(node)
+        node, below = stack.pop()
+        if below is not None:  # all of these are known by now
+            reaching[node] = node in ends or any(reaching[n] for n in below)
+            order.append((node, below))
         elif node not in reaching:
             reaching[node] = False
-            stack.append((node, True))
-            stack += [(n, False) for n, _ in node.next_functions if n is not None and n not in reaching]
-    return [
-        (node, [n for n, _ in node.next_functions if n is not None and reaching[n]])
-        for node in order
-        if reaching[node] and node not in ends
-    ]
+            below = [n for n, _ in node.next_functions if n is not None]
+            stack.append((node, below))
+            stack += [(n, None) for n in below if n not in reaching]
+    return [(node, [n for n in below if reaching[n]]) for node, below in order if reaching[node] and node not in ends]
 
 
 def last_calls(target: GradientEdge, intervals: Intervals) -> set[str]:

@@ -6,14 +6,24 @@ Each gate takes the same arguments as the torch function it belongs to.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["ALIASES", "GATES", "HOMOGENEOUS", "NONNEGATIVE", "NUMERIC", "RECTIFIERS", "SHIFTED", "SIGMOIDS"]
+__all__ = [
+    "ALIASES",
+    "GATES",
+    "HOMOGENEOUS",
+    "NONNEGATIVE",
+    "NUMERIC",
+    "SHIFTED",
+    "SIGMOIDS",
+    "bounds",
+    "is_rectifier",
+]
 
 HOMOGENEOUS = frozenset({"relu", "leaky_relu", "prelu", "rrelu", "abs"})
 """Activations with `phi(c x) = c phi(x)` for `c > 0`: their gradient is their gate, so nothing is done for them."""
@@ -24,14 +34,42 @@ SHIFTED = frozenset(
 )
 """Activations for which `phi(0)` can differ from 0."""
 
-RECTIFIERS = frozenset({"relu", "relu6"})
-"""Activations that are 0 wherever their input is negative."""
-
 SIGMOIDS = frozenset({"sigmoid", "hardsigmoid"})
 """Activations that gate what they are multiplied with."""
 
 NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp", "exp2", "abs", "sqrt"})
 """Activations that are never negative."""
+
+
+_BOUNDS: dict[str, tuple[tuple[int, str, float | None], ...]] = {
+    "hardtanh": ((1, "min_val", -1.0), (2, "max_val", 1.0)),
+    "clamp": ((1, "min", None), (2, "max", None)),
+    "clamp_min": ((1, "min", None),),
+}
+"""Arguments by position and name, and their defaults."""
+
+
+def bounds(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The numbers between which a call holds its input and has no other effect; None where it is something else.
+
+    >>> bounds("clamp_min", ("x", 0), {}), bounds("hardtanh", ("x",), {}), bounds("tanh", ("x",), {})
+    ((0, inf), (-1.0, 1.0), None)
+    """
+    if name in ("relu", "relu6"):
+        return 0.0, math.inf if name == "relu" else 6.0
+    if name not in _BOUNDS:
+        return None
+    given = [args[place] if len(args) > place else kwargs.get(word, usual) for place, word, usual in _BOUNDS[name]]
+    if any(isinstance(bound, Tensor) for bound in given):
+        return None
+    low, high = (*given, None)[:2]
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+def is_rectifier(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call is 0 wherever its input is negative."""
+    between = bounds(name, args, kwargs)
+    return between is not None and between[0] == 0 < between[1]
 
 
 def _over(numerator: Tensor, x: Tensor, limit: Tensor | float) -> Tensor:
@@ -131,8 +169,10 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if not isinstance(min, Tensor) and not isinstance(max, Tensor):
         low, high = -math.inf if min is None else min, math.inf if max is None else max
-        at_zero = 0 if low <= 0 <= high else low if low > 0 else high
         numerator = input.clamp(min=min, max=max)
+        if low == 0 < high:  # 0 where the input is not positive
+            return numerator / input.clamp(min=torch.finfo(input.dtype).tiny)
+        at_zero = high if high < 0 or high < low else low if low > 0 else 0
         return _over(numerator - at_zero if at_zero else numerator, input, float(low < 0 < high))
     zero = torch.zeros_like(input)
     inside = zero.clamp(min=min, max=max) == zero

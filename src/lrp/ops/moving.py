@@ -63,8 +63,8 @@ def lines() -> Iterator[Op]:
         yield Op(name, "reshape", monotone=True)
     for name in _FILLING.split():
         yield Op(name, "reshape", fills=True, monotone=True)
-    yield Op("pad", "reshape", fills=True, number=(3, "value"))
-    yield Op("constant_pad_nd", "reshape", fills=True, number=(2, "value"))
+    yield Op("pad", "reshape", fills=True, monotone=True, number=(3, "value"))
+    yield Op("constant_pad_nd", "reshape", fills=True, monotone=True, number=(2, "value"))
     yield Op("copy_", "reshape", fills=True)
     yield Op("where", "reshape", fills=True, scalars=((1, "input"), (2, "other")))
     yield Op("masked_fill", "reshape", fills=True, scalars=((2, "value"),))

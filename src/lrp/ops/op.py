@@ -44,3 +44,8 @@ class Op:
     values: Place | None = None
     functional: bool = False
     rule: Rule | None = None
+
+    @property
+    def numbers(self) -> tuple[Place, ...]:
+        """Every argument at which a Python number is an additive constant."""
+        return self.scalars if self.number is None else (*self.scalars, self.number)

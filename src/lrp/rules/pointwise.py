@@ -96,7 +96,7 @@ class Pass(PointwiseRule):
     needs_output: ClassVar[bool] = True
 
     def factor(self, activation: Activation, x: Tensor, z: Tensor) -> Tensor:
-        return torch.where(x == 0, torch.zeros_like(x), z / x)
+        return torch.where(x == 0, 0, z / x)
 
     def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
         return {"shift": lambda: torch.where(x == 0, m * z, torch.zeros_like(m))}
