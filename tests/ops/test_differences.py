@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 PICKING = {**operations.SELECTING, **wider.SELECTING, "max-data": operations.SELECTING["max-data"]}
-POOLS = {name for name in PICKING if "max_pool" in name and not name.startswith("fractional") and "indices" not in name}
+POOLS = [name for name in PICKING if "max_pool" in name and not name.startswith("fractional") and "indices" not in name]
 OPERATIONS = {**operations.AFFINE, **wider.MOVING, **wider.FILLING, **wider.ADDING, **wider.FOURIER}
 OPERATIONS |= {name: PICKING[name] for name in (*POOLS, "rows")}
 S = operations.S
