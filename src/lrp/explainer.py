@@ -27,6 +27,13 @@ from lrp.targets import Context, Several, Target, as_target, pick
 
 __all__ = ["Explainer", "explain"]
 
+_FAMILIES = {
+    nn.modules.conv._ConvNd: "conv",
+    nn.modules.rnn.RNNBase: "recurrence",
+    nn.modules.rnn.RNNCellBase: "recurrence",
+}
+"""What the modules of a model tell of the op calls to come."""
+
 Keep = str | Sequence[str] | Mapping[str, Callable[[Tensor], Tensor]]
 
 
@@ -190,7 +197,7 @@ class Explainer:
         if composite is not None:
             return self._under(_Way(composite), given, target)
         modules = self._module.modules() if self._module is not None else ()
-        guess = auto({"conv"} if any(isinstance(m, nn.modules.conv._ConvNd) for m in modules) else set())
+        guess = auto({family for m in modules for kind, family in _FAMILIES.items() if isinstance(m, kind)})
         forward = self._under(_Way(guess), given, target)
         met = auto({call.family for call in forward.run.calls})
         return forward if met.name == guess.name else self._under(_Way(met), given, target)

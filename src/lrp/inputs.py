@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from lrp.engine.calls import Probe
 from lrp.engine.run import Run
@@ -22,7 +23,7 @@ class Inputs:
     """The inputs of one explanation.
 
     Args:
-        given: a tensor, a tuple (positional) or a mapping (keywords).
+        given: a tensor or packed sequences, a tuple (positional) or a mapping (keywords).
         sources: names or positions of the inputs that are sources; None for every floating tensor and every tensor of
             integers that is looked up in an embedding; a module path (a str) for none of them.
         reference: the input that differences are taken to, see `with_reference`; None for none.
@@ -137,7 +138,7 @@ class Inputs:
 def _arguments(given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(given, Mapping):
         return (), dict(given)
-    return (given,) if isinstance(given, Tensor) else tuple(given), {}
+    return (given,) if isinstance(given, (Tensor, PackedSequence)) else tuple(given), {}
 
 
 def _by_token(looked_up: Sequence[tuple[Tensor, Tensor]], shapes: Sequence[torch.Size]) -> Iterator[Tensor | None]:

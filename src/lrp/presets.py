@@ -18,6 +18,7 @@ __all__ = [
     "epsilon_plus",
     "epsilon_plus_flat",
     "excitation_backprop",
+    "lrp_all",
     "zero",
 ]
 
@@ -201,6 +202,24 @@ def excitation_backprop(stabiliser: float = 1e-6) -> Composite:
     return Composite(entries, name="excitation_backprop", strict=False)
 
 
+def lrp_all() -> Composite:
+    """LRP-0, where each product of a gate and a signal gives all its relevance to the signal: LRP-all for LSTM and GRU.
+
+    Gates are what comes out of a sigmoid, hardsigmoid or softmax; between two signals, or two gates, a product gives
+    each half. The paper stabilises denominators by 0.001; carried as multipliers, LRP-0 divides by nothing.
+
+    Use: for recurrent networks, where the map should say which steps brought in what the output is made of.
+
+    Source: Arras et al. 2017, section 3; Arras et al. 2019 (LRP-all).
+
+    >>> print(lrp_all())
+    lrp_all
+      product   SignalTakesAll()
+      (others)  Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
+    """
+    return Composite([(on.product, rules.SignalTakesAll())], name="lrp_all", strict=False)
+
+
 def _named(
     name: str, first: Sequence[tuple[Selector, rules.Rule]], conv: rules.Rule, epsilon: float, stabiliser: float
 ) -> Composite:
@@ -217,9 +236,10 @@ def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
 def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
-    A convolution -> `epsilon_gamma`, else `zero`; in both, what a sigmoid, hardsigmoid or softmax gate multiplies takes
-    all the relevance of the product. The choice is in the result: `r.composite.why`. Among the presets it is LRP-gamma
-    whose maps order the parts of an image best by what removing them does to the output (docs/evidence.md).
+    A convolution -> `epsilon_gamma`; else an LSTM, GRU or RNN, or a cell of these -> `lrp_all`; else `zero`. In all of
+    them, what a sigmoid, hardsigmoid or softmax gate multiplies takes all the relevance of the product. The choice is
+    in the result: `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by
+    what removing them does to the output (docs/evidence.md).
 
     Use: where no other is called for; it is the default.
 
@@ -231,7 +251,9 @@ def auto(families: Set[str]) -> Composite:
     """
     if "conv" in families:
         chosen, why = epsilon_gamma(), "a convolution was met, so LRP-gamma on convolutions (auto)"
+    elif "recurrence" in families:
+        chosen, why = lrp_all(), "an LSTM, GRU or RNN was met, so LRP-all (auto)"
     else:
         chosen, why = zero(), "no convolution was met, so LRP-0 (auto)"
-    entries = [*chosen.entries, (on.product, rules.SignalTakesAll())]
+    entries = chosen.entries if chosen.name == "lrp_all" else [*chosen.entries, (on.product, rules.SignalTakesAll())]
     return Composite(entries, name=chosen.name, why=why, strict=False)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 from lrp.composite import Composite
 from lrp.engine.propagate import total
@@ -273,6 +274,8 @@ class Relevance:
 
 def named_inputs(structure: Any, prefix: str = "") -> dict[str, Tensor]:
     """The tensors of an input structure by name: `input` for a single tensor, positions or keys else."""
+    if isinstance(structure, PackedSequence):
+        structure = structure.data
     if isinstance(structure, Tensor):
         return {prefix or "input": structure}
     if isinstance(structure, Mapping):

@@ -1,13 +1,12 @@
 """The torch functions on the way from input to output in 110 architectures (torchvision, timm, transformers, by hand).
 
-Each as the function mode sees it. Attention and recurrence stand apart.
+Each as the function mode sees it. Attention stands apart.
 """
 
 from __future__ import annotations
 
-_ATTENTION_AND_RECURRENCE = """
-    torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward torch.lstm
-    torch.gru torch.lstm_cell
+_ATTENTION = """
+    torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
 """
 
 _MET = """
@@ -21,7 +20,8 @@ _MET = """
     torch.Tensor.transpose torch.Tensor.type torch.Tensor.type_as torch.Tensor.unbind torch.Tensor.unfold
     torch.Tensor.unsqueeze torch.Tensor.view torch.abs torch.addmm torch.bmm torch.cat torch.chunk torch.clamp
     torch.cumsum torch.exp torch.flatten torch.functional.broadcast_tensors torch.functional.einsum
-    torch.functional.split torch.gather torch.index_select torch.lgamma torch.log1p torch.matmul torch.maximum
+    torch.functional.split torch.gather torch.gru torch.index_select torch.lgamma torch.log1p torch.lstm torch.lstm_cell
+    torch.matmul torch.maximum
     torch.nn.functional.adaptive_avg_pool1d torch.nn.functional.adaptive_avg_pool2d
     torch.nn.functional.adaptive_avg_pool3d torch.nn.functional.avg_pool1d torch.nn.functional.avg_pool2d
     torch.nn.functional.batch_norm torch.nn.functional.conv1d torch.nn.functional.conv2d torch.nn.functional.conv3d
@@ -35,4 +35,4 @@ _MET = """
     torch.swapaxes torch.tanh torch.topk torch.transpose torch.where
 """
 
-ATTENTION_AND_RECURRENCE, MET = _ATTENTION_AND_RECURRENCE.split(), _MET.split()
+ATTENTION, MET = _ATTENTION.split(), _MET.split()

@@ -25,6 +25,7 @@ from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.power import family_of_power
 from lrp.engine.product import handle_product
+from lrp.engine.recurrent import handle_recurrence
 from lrp.engine.relevance_form import scaled
 from lrp.engine.structure import is_continuous, map_tensors
 from lrp.engine.values import Value
@@ -85,7 +86,7 @@ def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
     if isinstance(call.record.rule, Stop):
         return _stopped(run, call)
-    if run.with_reference and call.record.family not in ("written out", "put"):
+    if run.with_reference and call.record.family not in ("written out", "recurrence", "put"):
         if call.op.name in _CHECKED:
             _CHECKED[call.op.name](call)
         return handle_with_reference(run, call)
@@ -172,6 +173,7 @@ _HANDLERS: dict[str, Handler] = {
     "dropout": _handle_dropout,
     "activation": handle_activation,
     "written out": handle_written_out,
+    "recurrence": handle_recurrence,
     "softmax": handle_softmax,
     "linear": handle_linear,
     "conv": handle_linear,

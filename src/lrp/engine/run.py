@@ -224,6 +224,12 @@ class Run(TorchFunctionMode):
         """Note facts about a tensor that carries data."""
         self.tracker.put(tensor, value)
 
+    def note_constant(self, tensor: Tensor, *, like: Tensor) -> None:
+        """A tensor without a graph has lost its way to a source where another one has."""
+        known = self.tracker.get(like)
+        if isinstance(known, Detached):
+            self.tracker.put(tensor, known)
+
     def known(self, tensor: Tensor) -> Value | Detached | None:
         """What the tracker knows of a tensor, without looking for more."""
         return self.tracker.get(tensor)
@@ -441,7 +447,8 @@ class Run(TorchFunctionMode):
             if output is not written and call.is_data(output):
                 continue
             if not output.requires_grad:
-                self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
+                if record.family != "written out":  # its parts have told
+                    self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
             self.intervals.note_undifferentiable(output, record)
             facts = Value() if value is None else value.at(index)

@@ -1,4 +1,7 @@
-"""Walks over what models take and return: tensors in tuples, lists, mappings and dataclasses."""
+"""Walks over what models take and return: tensors in tuples, lists, mappings and dataclasses.
+
+Of packed sequences it is the data alone that counts as a tensor of theirs.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
 __all__ = ["describe", "is_continuous", "map_tensors", "tensors_in"]
 
@@ -39,6 +43,8 @@ def map_tensors(function: Callable[[Any], Any], structure: Any, leaf: type = Ten
             return item if others else None
         return map_tensors(function, item, leaf, others)
 
+    if isinstance(structure, PackedSequence):
+        return structure._replace(data=inner(structure.data))
     if isinstance(structure, tuple):
         items = [inner(item) for item in structure]
         if type(structure) is tuple:
@@ -75,6 +81,8 @@ def _collect(structure: Any, leaf: type, found: list[Any]) -> None:
         found.append(structure)
     elif type(structure) in _LEAVES:
         return
+    elif isinstance(structure, PackedSequence):
+        _collect(structure.data, leaf, found)
     elif isinstance(structure, (tuple, list, dict, Mapping)):  # `dict` is known faster than `Mapping`
         for item in structure if isinstance(structure, (tuple, list)) else structure.values():
             if type(item) not in _LEAVES:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -17,20 +18,36 @@ from lrp.ops.decompositions import ADDITIONS, DECOMPOSITIONS
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_written_out"]
+__all__ = ["handle_written_out", "with_fused_values"]
 
 
 _WRITTEN_OUT = {**DECOMPOSITIONS, **ADDITIONS}
 
 
 def handle_written_out(run: Run, call: TorchCall) -> Outcome:
-    """The smaller operations give the graph, the fused one the value: it rounds once where they round several times."""
+    """The smaller operations give the graph, the fused one the value."""
     written = call.written
     call.record.note = "written out"
-    with run.seeing():
+
+    def parts() -> Any:
         before = written if written is None else run.copied(written)
         args, kwargs = map_tensors(lambda t: before if t is written else t, (list(call.args), call.kwargs))
-        parts = _WRITTEN_OUT[call.op.name](*args, **kwargs)
+        return _WRITTEN_OUT[call.op.name](*args, **kwargs)
+
+    return with_fused_values(run, call, parts)
+
+
+def with_fused_values(run: Run, call: TorchCall, written_out: Callable[[], Any]) -> Outcome:
+    """What a call is written out as, with the values of the call itself: it rounds once where they round several times.
+
+    Args:
+        run: the forward pass.
+        call: the call.
+        written_out: gives the call's results by smaller ones.
+    """
+    written = call.written
+    with run.seeing():
+        parts = written_out()
 
     def operand(tensor: Tensor) -> Tensor:
         return tensor.detach().clone() if tensor is written else as_constant(tensor)
@@ -39,9 +56,9 @@ def handle_written_out(run: Run, call: TorchCall) -> Outcome:
     references = [t.clone() for t in on_reference(run, call)] if run.with_reference else []
 
     def valued(part: Tensor) -> Tensor:
-        value = next(fused)
-        known = run.value(part)
+        value, known = next(fused), run.value(part)
         if known is None:
+            run.note_constant(value, like=part)
             return value
         result: Tensor = Valued.apply(part, value)
         run.put(result, known)

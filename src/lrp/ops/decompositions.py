@@ -212,6 +212,40 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     return torch.linalg.vector_norm(input[one] - input[other], p, dim=-1)
 
 
+def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """The elements of all sequences, step by step, and how many each step has; lengths do not increase."""
+    x = input.transpose(0, 1) if batch_first else input
+    inside = torch.arange(x.shape[0]).unsqueeze(1) < lengths
+    sizes = inside.sum(1)
+    rows = inside.flatten().nonzero().squeeze(1).to(x.device)
+    return x.flatten(0, 1).index_select(0, rows), sizes[sizes > 0]
+
+
+def _pad_packed_sequence(
+    data: Tensor, batch_sizes: Tensor, batch_first: bool, padding_value: float, total_length: int
+) -> tuple[Tensor, Tensor]:
+    sizes = F.pad(batch_sizes, (0, max(0, total_length - batch_sizes.shape[0])))
+    inside = torch.arange(int(sizes[0])) < sizes.unsqueeze(1)
+    rows = (inside.flatten().cumsum(0) - 1).to(data.device)
+    picked = data.index_select(0, rows).unflatten(0, inside.shape)
+    there = inside.to(data.device).reshape(*inside.shape, *[1] * (data.dim() - 1))
+    padded = torch.where(there, picked, padding_value)
+    return padded.transpose(0, 1) if batch_first else padded, inside.sum(0)
+
+
+def pad_sequence(
+    sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
+) -> Tensor:
+    longest = max(sequence.shape[0] for sequence in sequences)
+
+    def padded(sequence: Tensor) -> Tensor:
+        missing = longest - sequence.shape[0]
+        ends = (0, missing) if padding_side == "right" else (missing, 0)
+        return F.pad(sequence, [0, 0] * (sequence.dim() - 1) + list(ends), value=padding_value)
+
+    return torch.stack([padded(sequence) for sequence in sequences], 0 if batch_first else 1)
+
+
 def _lp_pool(axes: int, x: Tensor, p: float, size: Any, stride: Any, ceil_mode: bool) -> Tensor:
     """`z = (sum x^p)^(1/p) = sum x w` with `w = x^(p-1) / z^(p-1)`: by Euler's theorem `w` is its gradient.
 
@@ -235,7 +269,7 @@ DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
         for function in (
             *(glu, addcmul, addcdiv, lerp, std, std_mean, var_mean, dist, cdist, hypot, xlogy, xlog1py),
             *(ldexp, logcumsumexp, pdist, polar, native_channel_shuffle, renorm, cov, corrcoef),
-            *(lp_pool1d, lp_pool2d, lp_pool3d),
+            *(lp_pool1d, lp_pool2d, lp_pool3d, _pack_padded_sequence, _pad_packed_sequence, pad_sequence),
             *(normalize, cosine_similarity, pairwise_distance, local_response_norm, embedding_bag, matrix_power),
         )
     },

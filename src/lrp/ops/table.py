@@ -19,6 +19,7 @@ from lrp.ops.activations import ALIASES, GATES, HOMOGENEOUS, NUMERIC
 from lrp.ops.decompositions import DECOMPOSITIONS
 from lrp.ops.homogeneous import PAIRS
 from lrp.ops.op import Op
+from lrp.ops.recurrent import CELLS, LAYERS
 from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
@@ -59,6 +60,8 @@ def _lines() -> Iterator[Op]:
         yield Op(name, "softmax")
     for name in sorted(DECOMPOSITIONS.keys() - PAIRS):
         yield Op(name, "written out")
+    for name in (*LAYERS, *CELLS):
+        yield Op(name, "recurrence")
 
 
 def _find(name: str, functional: bool = False) -> Iterator[Callable[..., Any]]:
