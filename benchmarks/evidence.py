@@ -5,9 +5,10 @@ python -m benchmarks.evidence      # a quarter of an hour; writes records/faithf
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from benchmarks.faithfulness import STEPS, order_by_relevance, patch_scores, ran
 from lrp.models import imagenet
 
 BASELINE, RANDOM = "gradient x input", "random order"
+SAME_HERE = {"lrp_all"}
+"""Presets that are `zero` on networks without gates, such as these."""
 SEEDS = range(1, 6)
 PER_CLASS = 50
 Method = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -50,7 +53,7 @@ def gradient_times_input(model: nn.Module, x: Tensor, classes: Tensor) -> Tensor
 
 
 def methods(low_high: tuple[float, float]) -> dict[str, Method]:
-    """Gradient x input and every preset that `lrp.presets` has today, `auto` first."""
+    """Gradient x input and every preset that `lrp.presets` has today, `auto` first, but for those that are `zero`."""
     bounds = dict(zip(("low", "high"), low_high, strict=True))
 
     def explain(name: str) -> Method:
@@ -59,18 +62,19 @@ def methods(low_high: tuple[float, float]) -> dict[str, Method]:
         composite = None if name == "auto" else preset(**asked)
         return lambda model, x, classes: lrp.explain(model, x, target=classes, composite=composite).input
 
-    names = sorted(lrp.presets.__all__, key=lambda name: (name != "auto", name))
+    names = sorted({*lrp.presets.__all__} - SAME_HERE, key=lambda name: (name != "auto", name))
     return {name: explain(name) for name in names} | {BASELINE: gradient_times_input}
 
 
-def gains(setting: Setting) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """SRG of each image, and the share of its logit that its map adds up to, by method."""
+def gains(setting: Setting, some: Sequence[str] = ()) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """SRG of each image, and the share of its logit that its map adds up to, by method, of `some` or all methods."""
     model, x, patch = setting.model, setting.x, setting.patch
     logits, classes = setting.top()
     batches = list(zip(x.split(50), classes.split(50), strict=True))
     scores: dict[str, Tensor] = {}
     gained: dict[str, Tensor] = {}
-    for name, method in tqdm(methods(setting.low_high).items(), desc="presets"):
+    asked = {name: method for name, method in methods(setting.low_high).items() if not some or name in some}
+    for name, method in tqdm(asked.items(), desc="presets"):
         relevance = torch.cat([method(model, *batch) for batch in batches])
         scores[name] = patch_scores(relevance, patch)
         same = next((other for other in gained if torch.equal(scores[other], scores[name])), None)  # `auto` is another
@@ -88,10 +92,10 @@ def p_above(ours: Tensor, theirs: Tensor) -> float:
     return float(f"{wilcoxon((ours - theirs).numpy(), alternative='greater').pvalue:.2g}")
 
 
-def on_digits() -> dict[str, Any]:
-    x, labels = digits.digits(PER_CLASS)
+def on_digits(skip: int = 0, some: Sequence[str] = ()) -> dict[str, Any]:
+    x, labels = digits.digits(PER_CLASS, skip)
     setting = Setting(digits.classifier(), x, 2, digits.LOW_HIGH)
-    gained, shares = gains(setting)
+    gained, shares = gains(setting, some)
     rows = {
         name: {
             "srg": round(gain.mean().item(), 3),
@@ -123,22 +127,41 @@ def on_photographs() -> dict[str, Any]:
     return {"patch": setting.patch, "explained": dict(zip(names, explained, strict=True)), "methods": rows}
 
 
+def on_other_digits() -> dict[str, Any]:
+    """`auto`, which was chosen with the first digits in view, on those that took no part in it."""
+    return on_digits(PER_CLASS, ("auto", BASELINE))
+
+
+PARTS = {"digits": on_digits, "other_digits": on_other_digits, "photographs": on_photographs}
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"some of {', '.join(PARTS)}; all unless said")
+    parts = parser.parse_args().parts or list(PARTS)
     torch.set_num_threads(1)  # on a shared machine two take longer than one
     warnings.simplefilter("ignore", lrp.LRPWarning)  # some presets amplify, and the table shows what that does
-    record = {
-        "what": "symmetric relevance gain in logits; benchmarks/faithfulness.py has the protocol",
-        **report.made_with("torch", "numpy", "scipy", "scikit-image", "scikit-learn"),
-        "steps": STEPS,
-        "random_seeds": list(SEEDS),
-        "digits": on_digits(),
-        "photographs": on_photographs(),
-    }
-    report.write_record("faithfulness", record)
-    report.write_section("faithfulness", [*digit_table(record["digits"]), "", *photograph_table(record["photographs"])])
+    versions = report.made_with("torch", "numpy", "scipy", "scikit-image", "scikit-learn")
+    for part in parts:
+        record = {
+            "what": "symmetric relevance gain in logits; benchmarks/faithfulness.py has the protocol",
+            "steps": STEPS,
+            "random_seeds": list(SEEDS),
+            **{name: kept for name, kept in report.read_record("faithfulness").items() if name in PARTS},
+            part: versions | PARTS[part](),
+        }
+        report.write_record("faithfulness", record)
+        report.write_section("faithfulness", tables(record))
+    print("\n".join(tables(record)))
 
 
-def digit_table(record: dict[str, Any]) -> list[str]:
+def tables(record: dict[str, Any]) -> list[str]:
+    """Those of the parts that were run."""
+    lines = [line for part, table in TABLES.items() if part in record for line in ("", *table(record[part]))]
+    return lines[1:]
+
+
+def digit_table(record: dict[str, Any], which: str = "Digits") -> list[str]:
     head = ["method", "SRG", "digits above random", "p above random", "p above gradient x input", "map / logit"]
     rows = [
         [
@@ -151,7 +174,9 @@ def digit_table(record: dict[str, Any]) -> list[str]:
         ]
         for name, row in _best_first(record)
     ]
-    title = f"Digits: {record['images']} images, patches of {record['patch']} pixels, accuracy {record['accuracy']:.3f}"
+    title = (
+        f"{which}: {record['images']} images, patches of {record['patch']} pixels, accuracy {record['accuracy']:.3f}"
+    )
     return [f"**{title}**", "", *report.table(head, rows)]
 
 
@@ -173,6 +198,13 @@ def _best_first(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _share(row: dict[str, Any]) -> str:
     return "" if row["median_share_of_logit"] is None else f"{row['median_share_of_logit']:.2%}"
+
+
+def other_digit_table(record: dict[str, Any]) -> list[str]:
+    return digit_table(record, "Other digits")
+
+
+TABLES = {"digits": digit_table, "other_digits": other_digit_table, "photographs": photograph_table}
 
 
 if __name__ == "__main__":

@@ -26,9 +26,10 @@ def write_record(name: str, record: dict[str, Any]) -> None:
     (HERE / "records" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
-def read_record(name: str) -> dict[str, Any] | None:
+def read_record(name: str) -> dict[str, Any]:
+    """What was recorded; nothing, where nothing was yet."""
     path = HERE / "records" / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

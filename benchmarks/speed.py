@@ -1,74 +1,61 @@
-"""Time of an explanation over gradient x input with frozen parameters, in one run.
+"""Time of an explanation over gradient x input with frozen parameters, in one run, beside zennit's ratio.
 
-Each round times gradient x input and every preset in turn, so that a machine that drifts drifts for all of them; the
-ratio is the median over the rounds. One thread and its processor time, so that other work on the machine counts little.
-Absolute times mean little and are not recorded.
+One thread and its processor time, so that other work on the machine counts little; the wall clock's ratios are in the
+record too. Absolute times mean little and are not recorded. zennit's ratios are measured by `make peers`, which has an
+environment for it, on the same networks (tests/agreement/speed.py).
 
-    python -m benchmarks.speed [--rounds 9]      # writes benchmarks/records/speed.json
+    python -m benchmarks.speed [--rounds 9]      # writes records/speed.json and its table in docs/evidence.md
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
-import statistics
-import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import lrp
-from lrp import presets
+from benchmarks import report
+from benchmarks.networks import NETWORKS, photograph_like
+from benchmarks.timing import times_gradient_times_input
 from lrp.models import imagenet
 from tests.cases.networks import CASES
 
-PRESETS = {"zero": presets.zero, "epsilon": presets.epsilon, "epsilon_plus_flat": presets.epsilon_plus_flat}
-RECORD = Path(__file__).parent / "records" / "speed.json"
+PRESETS = ("zero", "epsilon", "epsilon_plus_flat", "epsilon_gamma_box", "epsilon_alpha2_beta1_flat")
+TARGETS = {"zero": 1.2, "epsilon_plus_flat": 2.0, "epsilon_gamma_box": 2.6}
+LEVELS: dict[str, Any] = {"no ledger": False, "ledger": "sinks"}
 
 
 def networks() -> dict[str, tuple[nn.Module, Tensor]]:
-    """Networks in float32 with inputs large enough that arithmetic, not Python, is what costs."""
-    torch.manual_seed(0)
+    mlp = CASES["mlp"].build().float().requires_grad_(False)
     return {
-        "vgg_bn, 4 x 3 x 96 x 96": (CASES["vgg_bn"].build().float(), torch.randn(4, 3, 96, 96)),
-        "resnet18_small, 4 x 3 x 160 x 160": (CASES["resnet18_small"].build().float(), torch.randn(4, 3, 160, 160)),
-        "efficientnet-lite0, 1 x 3 x 224 x 224": (imagenet.classifier(), torch.randn(1, 3, 224, 224)),
-        "mlp, 64 rows (fixed costs)": (CASES["mlp"].build().float(), CASES["mlp"].inputs().float().repeat(22, 1)[:64]),
+        **{name: (build(), photograph_like()) for name, build in NETWORKS.items()},
+        "efficientnet_lite0": (imagenet.classifier().requires_grad_(False), photograph_like()),
+        "mlp of 3 layers, 64 rows": (mlp, torch.randn(64, 10, generator=torch.Generator().manual_seed(0))),
     }
 
 
-def gradient_times_input(model: nn.Module, x: Tensor) -> Tensor:
-    x = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(model(x).max(1).values.sum(), x)
-    return x.detach() * gradient
+def composites() -> dict[str, lrp.Composite]:
+    bounds = {"epsilon_gamma_box": {"low": -2.0, "high": 2.0}}
+    return {name: getattr(lrp.presets, name)(**bounds.get(name, {})) for name in PRESETS if hasattr(lrp.presets, name)}
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start
+def measure(model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    def call(composite: lrp.Composite, level: Any) -> Callable[[], object]:
+        explainer = lrp.Explainer(model, composite=composite, ledger=level)
+        return lambda: explainer(x)
 
-
-def ratios(model: nn.Module, x: Tensor, rounds: int) -> dict[str, float]:
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    calls: dict[str, Callable[[], object]] = {"gradient x input": lambda: gradient_times_input(model, x)}
-    for name, preset in PRESETS.items():
-        for level in (False, "sinks"):
-            explainer = lrp.Explainer(model, composite=preset(), ledger=level)
-            calls[f"{name}, {'with' if level else 'no'} ledger"] = lambda explainer=explainer: explainer(x)
-    for call in calls.values():
-        call()
-    timed = [{name: seconds(call) for name, call in calls.items()} for _ in range(rounds)]
-    return {
-        name: round(statistics.median(one[name] / one["gradient x input"] for one in timed), 2)
-        for name in calls
-        if name != "gradient x input"
+    calls = {
+        (name, word): call(composite, level)
+        for name, composite in composites().items()
+        for word, level in LEVELS.items()
     }
+    ratios = times_gradient_times_input(model, x, calls, rounds)
+    return {name: {word: ratios[name, word] for word in LEVELS} for name, _ in calls}
 
 
 def main() -> None:
@@ -78,19 +65,29 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", lrp.LRPWarning)  # random inputs amplify
     record = {
-        "what": "processor time over gradient x input, median of rounds",
-        "rounds": rounds,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "what": "time over gradient x input with frozen parameters, median of rounds",
+        **report.made_with("torch"),
         "machine": platform.machine(),
-        "ratios": {},
+        "threads": torch.get_num_threads(),
+        "rounds": rounds,
+        "ratios": {name: measure(model, x, rounds) for name, (model, x) in networks().items()},
     }
-    for name, (model, x) in networks().items():
-        record["ratios"][name] = ratios(model, x, rounds)
-        print(name)
-        for what, ratio in record["ratios"][name].items():
-            print(f"  {what:32} {ratio:5.2f}")
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    report.write_record("speed", record)
+    lines = table(record, report.read_record("speed_zennit"))
+    report.write_section("speed", lines)
+    print("\n".join(lines))
+
+
+def table(record: dict[str, Any], zennit: dict[str, Any]) -> list[str]:
+    """The processor's ratios, zennit's and the target beside them."""
+    rows = []
+    for network, presets in record["ratios"].items():
+        theirs = zennit["ratios"].get(network, {})
+        for name, ratios in presets.items():
+            other = f"{theirs[name]['processor']:.2f}" if name in theirs else ""
+            target = f"{TARGETS[name]:.1f}" if name in TARGETS and network in NETWORKS else ""
+            rows.append([f"{network}, {name}", *(f"{ratios[word]['processor']:.2f}" for word in LEVELS), other, target])
+    return report.table(["network, preset", *LEVELS, "zennit", "at most"], rows)
 
 
 if __name__ == "__main__":

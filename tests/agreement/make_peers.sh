@@ -14,3 +14,4 @@ export PYTHONPATH=src
 "$peers/bin/python" -m tests.agreement.write_golden
 "$peers/bin/python" -m tests.agreement.known_wrong
 "$peers/bin/python" -m tests.agreement.live
+"$peers/bin/python" -m tests.agreement.speed

@@ -16,6 +16,8 @@ def test_a_hundred_digits_of_each_class_within_the_range_of_the_network() -> Non
     few, few_labels = digits.digits(per_class=2)
     assert torch.equal(few, x.view(10, 100, 1, 28, 28)[:, :2].flatten(0, 1))
     assert few_labels.bincount().tolist() == [2] * 10
+    others, _ = digits.digits(per_class=50, skip=50)
+    assert torch.equal(others, x.view(10, 100, 1, 28, 28)[:, 50:].flatten(0, 1))
 
 
 def test_the_network_reads_997_of_1000() -> None:

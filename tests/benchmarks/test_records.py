@@ -1,0 +1,27 @@
+"""The tables in docs/evidence.md say what the records say, and no more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import evidence, report, speed
+
+
+def test_the_page_shows_the_records(tmp_path: Path) -> None:
+    page = tmp_path / "evidence.md"
+    page.write_text(report.PAGE.read_text())
+    report.write_section("speed", speed.table(report.read_record("speed"), report.read_record("speed_zennit")), page)
+    report.write_section("faithfulness", evidence.tables(report.read_record("faithfulness")), page)
+    assert page.read_text() == report.PAGE.read_text()
+
+
+def test_a_section_is_replaced_and_the_rest_is_left(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- one -->\nold\n<!-- /one -->\nbetween\n<!-- two -->\n<!-- /two -->\nafter\n")
+    report.write_section("one", report.table(["a", "b"], [["x", r"\1"]]), page)
+    written = "before\n<!-- one -->\n\n| a | b |\n|---|---:|\n| x | \\1 |\n\n<!-- /one -->\nbetween\n"
+    assert page.read_text() == written + "<!-- two -->\n<!-- /two -->\nafter\n"
+    with pytest.raises(ValueError, match="three"):
+        report.write_section("three", [], page)
