@@ -35,6 +35,9 @@ class Selectable(Protocol):
     first: bool
     last: bool
     module_types: tuple[type, ...]
+    attention: bool
+
+    def residual(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,11 @@ class on:
     `first`: linear and convolution calls with a source above and no other such call between, the first of each branch.
     `last`: linear and convolution calls that lead to the target and to no other such call, the last of each branch; to
     know them costs one forward pass more.
-    `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`, `attention`, `embedding`: families of
-    operations. `pool`: average pooling, mean and sum over axes. `op(function)`: calls of one operation, however
-    spelled. `module(type)`: calls made in modules of a type.
+    `linear`, `conv`, `norm`, `sum`, `product`, `softmax`, `activation`, `embedding`: families of operations. `pool`:
+    average pooling, mean and sum over axes. `residual`: additions of a tensor and something made of it.
+    `attention`: fused attention with the products and the softmax in it, and matrix products with what came out of a
+    softmax or sigmoid. `op(function)`: calls of one operation, however spelled. `module(type)`: calls made in modules
+    of a type.
     """
 
     first = Selector("first", lambda call: call.first)
@@ -102,11 +107,12 @@ class on:
     conv = _family("conv")
     norm = _family("norm", "normaliser")
     sum = _family("sum")
+    residual = Selector("residual", lambda call: call.family == "sum" and call.residual())
     product = _family("product")
     softmax = _family("softmax")
     activation = _family("activation")
     pool = _family("pool", "reduce")
-    attention = _family("attention")
+    attention = Selector("attention", lambda call: call.attention)
     embedding = _family("embedding")
 
     @staticmethod

@@ -34,6 +34,14 @@ _FAMILIES = {
 }
 """What the modules of a model tell of the op calls to come."""
 
+
+def _families(module: nn.Module) -> Iterator[str]:
+    """The families of op calls that a module is likely to make."""
+    yield from (family for kind, family in _FAMILIES.items() if isinstance(module, kind))
+    if "attention" in type(module).__name__.lower():
+        yield "attention"
+
+
 Keep = str | Sequence[str] | Mapping[str, Callable[[Tensor], Tensor]]
 
 
@@ -196,10 +204,10 @@ class Explainer:
             return self._under(_Way(composite.knowing(last)), given, target)
         if composite is not None:
             return self._under(_Way(composite), given, target)
-        modules = self._module.modules() if self._module is not None else ()
-        guess = auto({family for m in modules for kind, family in _FAMILIES.items() if isinstance(m, kind)})
+        modules = list(self._module.modules()) if self._module is not None else []
+        guess = auto({family for m in modules for family in _families(m)})
         forward = self._under(_Way(guess), given, target)
-        met = auto({call.family for call in forward.run.calls})
+        met = auto(forward.run.met)
         return forward if met.name == guess.name else self._under(_Way(met), given, target)
 
     def _under(self, way: _Way, given: Inputs, target: Target | Several) -> Forward:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 
+import torch
+
 from lrp import rules
 from lrp.composite import Composite, Selector, on
 from lrp.rules.first_layer import Bound
 
 __all__ = [
+    "attnlrp",
     "auto",
+    "cp_lrp",
     "epsilon",
     "epsilon_alpha2_beta1",
     "epsilon_alpha2_beta1_flat",
@@ -19,6 +23,7 @@ __all__ = [
     "epsilon_plus_flat",
     "excitation_backprop",
     "lrp_all",
+    "reslrp",
     "zero",
 ]
 
@@ -220,6 +225,96 @@ def lrp_all() -> Composite:
     return Composite([(on.product, rules.SignalTakesAll())], name="lrp_all", strict=False)
 
 
+def attnlrp(gamma: float = 0.0, stabiliser: float = 1e-6) -> Composite:
+    """AttnLRP: half of what attention gives goes to the values, half to its weights, and through them by the Taylor
+    expansion of the softmax to queries and keys.
+
+    All products are Uniform, activations are gates on their input, norms pass relevance on with their denominator as a
+    constant, linear layers are LRP-0 or, with a gamma, LRP-gamma. Softmax does not conserve by design: its rows in the
+    ledger (*softmax*) can be large. Fused attention stays fused.
+
+    Use: for transformers, where the map should say what the attention looked for as well as what it took.
+
+    Args:
+        gamma: of linear layers and convolutions; 0 is LRP-0. The paper takes 0 for language models and LRP-gamma for
+            vision transformers, whose maps are noisy else.
+        stabiliser: of LRP-gamma's denominators, in units of each call's output.
+
+    Source: Achtibat et al. 2024 (AttnLRP), section 3.
+
+    >>> print(attnlrp())
+    attnlrp
+      softmax     Taylor()
+      product     Uniform()
+      activation  Gate()
+      norm        Constant()
+      (others)    Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
+    """
+    return Composite([*_gamma(gamma, stabiliser), *_ATTNLRP], name="attnlrp", strict=False)
+
+
+def cp_lrp() -> Composite:
+    """CP-LRP, *conservative propagation*: attention weights, gates and the denominators of norms count as constants.
+
+    All that attention gives goes to the values, and the softmax keeps nothing. A product without a gate is Uniform.
+    Activations are gates on their input, linear layers LRP-0.
+
+    Use: for transformers, where relevance should be conserved: which tokens' content reached the output.
+
+    Source: Ali et al. 2022 (XAI for Transformers), section 4.
+
+    >>> print(cp_lrp())
+    cp_lrp
+      softmax   Constant()
+      norm      Constant()
+      product   SignalTakesAll()
+      (others)  Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
+    """
+    constant = rules.Constant()
+    entries = [(on.softmax, constant), (on.norm, constant), (on.product, rules.SignalTakesAll())]
+    return Composite(entries, name="cp_lrp", strict=False)
+
+
+def reslrp(residual: float = 1.0, gamma: float = 0.0, stabiliser: float = 1e-6) -> Composite:
+    """ResLRP: `attnlrp` with LRP-gamma on residual sums, so that relevance stays small where stream and branch cancel.
+
+    Residual sums add to a tensor something made of it; other sums (positions, rotary embeddings) are LRP-0.
+
+    Use: for deep transformers and residual networks whose maps by `attnlrp` are noise; see `r.ledger.amplification`.
+
+    Args:
+        residual: gamma of residual sums: how much what has the sum's sign outweighs the rest.
+        gamma: of linear layers and convolutions, as in `attnlrp`; 0 is LRP-0.
+        stabiliser: of LRP-gamma's denominators there, in units of each call's output.
+
+    Source: ResLRP, 2026; Achtibat et al. 2024 (AttnLRP).
+
+    >>> print(reslrp())
+    reslrp
+      residual    ResidualGamma(gamma=1)
+      softmax     Taylor()
+      product     Uniform()
+      activation  Gate()
+      norm        Constant()
+      (others)    Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
+    """
+    sums = [(on.residual, rules.ResidualGamma(residual))]
+    return Composite([*sums, *_gamma(gamma, stabiliser), *_ATTNLRP], name="reslrp", strict=False)
+
+
+_ATTNLRP: tuple[tuple[Selector, rules.Rule], ...] = (
+    (on.softmax, rules.Taylor()),
+    (on.product, rules.Uniform()),
+    (on.activation, rules.Gate()),
+    (on.norm, rules.Constant()),
+)
+
+
+def _gamma(gamma: float, stabiliser: float) -> list[tuple[Selector, rules.Rule]]:
+    """LRP-gamma on linear layers and convolutions, or nothing, which is LRP-0."""
+    return [(_LAYERS, rules.Gamma(gamma, stabiliser))] if gamma else []
+
+
 def _named(
     name: str, first: Sequence[tuple[Selector, rules.Rule]], conv: rules.Rule, epsilon: float, stabiliser: float
 ) -> Composite:
@@ -236,10 +331,11 @@ def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
 def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
-    A convolution -> `epsilon_gamma`; else an LSTM, GRU or RNN, or a cell of these -> `lrp_all`; else `zero`. In all of
-    them, what a sigmoid, hardsigmoid or softmax gate multiplies takes all the relevance of the product. The choice is
-    in the result: `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by
-    what removing them does to the output (docs/evidence.md).
+    Attention -> `attnlrp`; else a convolution -> `epsilon_gamma`; else an LSTM, GRU or RNN, or a cell of these ->
+    `lrp_all`; else `zero`. In all of them what a sigmoid, hardsigmoid or softmax gate multiplies takes all the
+    relevance of the product; beside attention that is said of elementwise products. The choice is in the result:
+    `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by what removing
+    them does to the output (docs/evidence.md).
 
     Use: where no other is called for; it is the default.
 
@@ -247,13 +343,17 @@ def auto(families: Set[str]) -> Composite:
         families: the families of operations that the model's forward pass met.
 
     >>> auto({"linear", "activation"}).why
-    'no convolution was met, so LRP-0 (auto)'
+    'neither attention nor a convolution was met, so LRP-0 (auto)'
     """
-    if "conv" in families:
+    gated = on.product
+    if "attention" in families:
+        chosen, why = attnlrp(), "attention was met, so AttnLRP (auto)"
+        gated = on.op(torch.mul)
+    elif "conv" in families:
         chosen, why = epsilon_gamma(), "a convolution was met, so LRP-gamma on convolutions (auto)"
     elif "recurrence" in families:
         chosen, why = lrp_all(), "an LSTM, GRU or RNN was met, so LRP-all (auto)"
     else:
-        chosen, why = zero(), "no convolution was met, so LRP-0 (auto)"
-    entries = chosen.entries if chosen.name == "lrp_all" else [*chosen.entries, (on.product, rules.SignalTakesAll())]
+        chosen, why = zero(), "neither attention nor a convolution was met, so LRP-0 (auto)"
+    entries = chosen.entries if chosen.name == "lrp_all" else [(gated, rules.SignalTakesAll()), *chosen.entries]
     return Composite(entries, name=chosen.name, why=why, strict=False)

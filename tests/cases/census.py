@@ -1,13 +1,9 @@
 """The torch functions on the way from input to output in 110 architectures (torchvision, timm, transformers, by hand).
 
-Each as the function mode sees it. Attention stands apart.
+Each as the function mode sees it.
 """
 
 from __future__ import annotations
-
-_ATTENTION = """
-    torch.nn.functional.scaled_dot_product_attention torch.nn.functional.multi_head_attention_forward
-"""
 
 _MET = """
     _grouped_mm torch.Tensor.__getitem__ torch.Tensor.__pow__ torch.Tensor.__rsub__ torch.Tensor.abs
@@ -29,10 +25,11 @@ _MET = """
     torch.nn.functional.gelu torch.nn.functional.group_norm torch.nn.functional.hardsigmoid
     torch.nn.functional.hardswish torch.nn.functional.hardtanh torch.nn.functional.interpolate
     torch.nn.functional.layer_norm torch.nn.functional.linear torch.nn.functional.max_pool2d
+    torch.nn.functional.multi_head_attention_forward torch.nn.functional.scaled_dot_product_attention
     torch.nn.functional.normalize torch.nn.functional.pad torch.nn.functional.relu torch.nn.functional.silu
     torch.nn.functional.softmax torch.nn.functional.softplus torch.permute torch.pow torch.relu torch.roll
     torch.rsqrt torch.sigmoid torch.softmax torch.sqrt torch.square torch.squeeze torch.stack torch.sum
     torch.swapaxes torch.tanh torch.topk torch.transpose torch.where
 """
 
-ATTENTION, MET = _ATTENTION.split(), _MET.split()
+MET = _MET.split()

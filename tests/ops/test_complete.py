@@ -17,7 +17,7 @@ from lrp.engine.run import _CUTS
 from lrp.ops.metadata import METADATA
 from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup
-from tests.cases.census import ATTENTION, MET
+from tests.cases.census import MET
 from tests.ops.samples import BALANCED, NOTHING, differentiable, operators, outcome, samples
 from tests.ops.samples import REFUSED as REFUSAL
 
@@ -96,10 +96,6 @@ def test_what_real_architectures_call_is_in_the_table(path: str) -> None:
         owner = getattr(owner, place)
     function = getattr(owner, name)
     assert lookup(function) is not None
-
-
-def test_attention_is_refused_by_name() -> None:
-    assert {path.rpartition(".")[2] for path in ATTENTION} <= REFUSED.keys()
 
 
 @pytest.mark.parametrize("part", range(PARTS))

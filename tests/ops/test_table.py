@@ -47,7 +47,7 @@ def test_no_line_occurs_twice() -> None:
 # that leave no op call of their own: torch reports `x.__add__` as `add`, and dropout in eval, like `+x` and a cast to
 # the same dtype, hands back its input.
 ELSEWHERE = {
-    *(op.name for op in _lines() if op.family in ("put", "recurrence", "written out")),
+    *(op.name for op in _lines() if op.family in ("attention", "put", "recurrence", "written out")),
     *GATES,
     *HOMOGENEOUS,
     *NUMERIC,

@@ -15,7 +15,7 @@ from lrp.rules.linear import LinearOp
 if TYPE_CHECKING:
     from lrp.engine.values import Held
 
-__all__ = ["Entry", "Foldable", "OpCall", "Probe"]
+__all__ = ["Entry", "Foldable", "OpCall", "Probe", "edge_of", "never"]
 
 
 @dataclass(slots=True)
@@ -38,6 +38,11 @@ class Probe:
     positions: Tensor | None = None
 
 
+def never() -> bool:
+    """What a call answers to a question that is not open any more."""
+    return False
+
+
 @dataclass(slots=True)
 class OpCall:
     """One use of one torch operation in one forward pass.
@@ -52,6 +57,8 @@ class OpCall:
         first: it is linear or a convolution, and no other such call lies between a source and it.
         last: it is one, and leads to no other such call on the way to the target; known where the run was planned.
         use: how many-th call of this operation in this module path, from 0.
+        attention: it is attention, or a part of it that was written out for its rules, or it weighs values by what
+            came out of a softmax or sigmoid, as a matrix product.
         shape: the shape of its first tensor result.
         rule: the rule it got.
         entry: the composite's entry that chose the rule.
@@ -60,6 +67,7 @@ class OpCall:
         covered: whether the table knows it.
         bracketed: in relevance form, it carries multipliers between a way in and a way out.
         has_value_at_zero: asks, where it must be asked, whether its activation is finite at 0.
+        residual: asks, while its rule is chosen, whether it adds to a tensor what was made of it.
         arrived, handed: what level "calls" of the ledger measures.
     """
 
@@ -71,6 +79,7 @@ class OpCall:
     module_types: tuple[type, ...]
     first: bool
     use: int
+    attention: bool = False
     shape: tuple[int, ...] = ()
     rule: Rule | None = None
     entry: str = ""
@@ -80,6 +89,7 @@ class OpCall:
     last: bool = False
     bracketed: bool = False
     has_value_at_zero: Callable[[], bool] | None = None
+    residual: Callable[[], bool] = never
     arrived: list[Probe] = field(default_factory=list)
     handed: list[Probe] = field(default_factory=list)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lrp.engine.attention import handle_attention
 from lrp.engine.differences import handle_with_reference
 from lrp.engine.division import family_of_division, handle_division
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
@@ -175,6 +176,7 @@ _HANDLERS: dict[str, Handler] = {
     "written out": handle_written_out,
     "recurrence": handle_recurrence,
     "softmax": handle_softmax,
+    "attention": handle_attention,
     "linear": handle_linear,
     "conv": handle_linear,
     "norm": handle_norm,

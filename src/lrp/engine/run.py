@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from lrp.composite import Composite
 from lrp.engine import handlers
-from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.calls import Entry, OpCall, Probe, edge_of, never
 from lrp.engine.differences import reference_of
 from lrp.engine.ids import Ids, on_a_copy
 from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
@@ -27,13 +28,13 @@ from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
-from lrp.engine.verify import Intervals, last_calls, reaches, sequence_number
+from lrp.engine.verify import Intervals, is_residual, last_calls, reaches, sequence_number
 from lrp.errors import CompositeError, InputError, LRPError
 from lrp.ops.activations import is_rectifier
 from lrp.ops.metadata import METADATA
 from lrp.ops.op import Op
 from lrp.ops.refused import REFUSED
-from lrp.ops.table import lookup
+from lrp.ops.table import lookup, usual
 from lrp.rules.base import WEIGHTED, Native
 from lrp.rules.linear import ArrivingRule, InputRule, Zero
 from lrp.rules.passing import PassDetached, Stop
@@ -102,6 +103,7 @@ class Run(TorchFunctionMode):
         self.strangers: set[Any] = set()
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
         self.tracker, self.shelf, self.ids = Tracker(), Shelf(), Ids()
+        self._attending = False
         self._uses: Counter[tuple[str, str]] = Counter()
         self._passes_detached = any(isinstance(rule, PassDetached) for _, rule in composite.entries)
         self._wants_slots = any(isinstance(rule, InputRule) for _, rule in composite.entries)
@@ -148,6 +150,15 @@ class Run(TorchFunctionMode):
         with torch._C.DisableTorchFunction():
             yield
         self.intervals.add(start, None)
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """The calls made within are parts of attention."""
+        before, self._attending = self._attending, True
+        try:
+            yield
+        finally:
+            self._attending = before
 
     # --- sources, constants, slots ------------------------------------------------------------------------------------
 
@@ -408,11 +419,17 @@ class Run(TorchFunctionMode):
         self._uses[path, op.name] += 1
         first = family in WEIGHTED and not any((self.value(tensor) or Value()).linear_above for tensor in data)
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
+        gated = any((self.value(tensor) or Value()).gate for tensor in data)
+        weighs = family == "product" and op.family in ("matmul", "linear") and gated
+        call.attention = family == "attention" or self._attending or weighs
         call.last = self.composite.last is not None and call.name in self.composite.last
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         call.note = REFUSED.get(op.name, "") if not op.family else ""
+        if family == "sum" and usual(op.name) == "add":
+            call.residual = partial(is_residual, data)
         self.choose(call)
+        call.residual = never
         real = isinstance(call.rule, (Native, Uniform, Stop)) or not any(tensor.is_complex() for tensor in data)
         if not real and op.family:
             call.rule, call.entry, call.note = Zero(), "(default)", "complex data"
@@ -451,6 +468,8 @@ class Run(TorchFunctionMode):
                     self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
             self.intervals.note_undifferentiable(output, record)
+            if record.family == "written out" and value is None and isinstance(self.known(output), Value):
+                continue
             facts = Value() if value is None else value.at(index)
             facts.linear_above = facts.linear_above or above
             facts.nonnegative = facts.nonnegative or nonnegative
@@ -500,6 +519,11 @@ class Run(TorchFunctionMode):
         return result
 
     # --- what came of it ----------------------------------------------------------------------------------------------
+
+    @property
+    def met(self) -> set[str]:
+        """The families of operations that were met."""
+        return {call.family for call in self.calls} | {"attention" for call in self.calls if call.attention}
 
     def last_calls(self, target: Tensor) -> set[str]:
         """The names of the linear and convolution calls that lead to the target, and to no other such call."""

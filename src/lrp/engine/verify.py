@@ -18,7 +18,7 @@ from lrp.errors import UncoveredError, UnseenError
 from lrp.ops.table import is_registered_node
 from lrp.rules.base import WEIGHTED
 
-__all__ = ["Intervals", "last_calls", "nodes_on_the_way", "reaches", "sequence_number", "verify"]
+__all__ = ["Intervals", "is_residual", "last_calls", "nodes_on_the_way", "reaches", "sequence_number", "verify"]
 
 
 class Intervals:
@@ -122,6 +122,27 @@ def reaches(tensor: Tensor, leaves: Sequence[Tensor]) -> bool:
     """Whether the graph behind a tensor leads to one of the leaves."""
     node = tensor.grad_fn
     return node is not None and bool(nodes_on_the_way([node], leaves))
+
+
+def is_residual(summands: Sequence[Tensor]) -> bool:
+    """Whether one of two summands was made of the other."""
+    if len(summands) != 2:
+        return False
+    one, other = (edge_of(tensor).node for tensor in summands)
+    return one is not other and (_leads_to(one, other) or _leads_to(other, one))
+
+
+def _leads_to(start: Node, end: Node) -> bool:
+    """Whether the graph behind a node leads to another; what is older than that one need not be looked at."""
+    oldest, found, stack = end._sequence_nr(), set(), [start]
+    while stack:
+        node = stack.pop()
+        if node is end:
+            return True
+        if node not in found and node._sequence_nr() > oldest:
+            found.add(node)
+            stack += [below for below, _ in node.next_functions if below is not None]
+    return False
 
 
 def verify(

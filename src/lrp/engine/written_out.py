@@ -13,6 +13,7 @@ from lrp.engine.nodes import Valued
 from lrp.engine.outcome import Outcome, TorchCall
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Value, as_constant
+from lrp.ops.attention import ATTENTION, COMPOUND
 from lrp.ops.decompositions import ADDITIONS, DECOMPOSITIONS
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["handle_written_out", "with_fused_values"]
 
 
-_WRITTEN_OUT = {**DECOMPOSITIONS, **ADDITIONS}
+_WRITTEN_OUT = {**DECOMPOSITIONS, **ADDITIONS, **ATTENTION, **COMPOUND}
 
 
 def handle_written_out(run: Run, call: TorchCall) -> Outcome:
-    """The smaller operations give the graph, the fused one the value."""
+    """The smaller operations give the graph, the fused one the value.
+
+    Compound functions of torch are many operations there too, and keep the value of these.
+    """
     written = call.written
     call.record.note = "written out"
 
@@ -34,6 +38,9 @@ def handle_written_out(run: Run, call: TorchCall) -> Outcome:
         args, kwargs = map_tensors(lambda t: before if t is written else t, (list(call.args), call.kwargs))
         return _WRITTEN_OUT[call.op.name](*args, **kwargs)
 
+    if call.op.name in COMPOUND:
+        with run.seeing():
+            return Outcome(parts())
     return with_fused_values(run, call, parts)
 
 

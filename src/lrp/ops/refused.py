@@ -26,7 +26,6 @@ _REASONS = {
         bernoulli binomial gumbel_softmax multinomial native_dropout normal poisson bernoulli_ cauchy_ exponential_
         geometric_ log_normal_ normal_ random_ uniform_
     """,
-    "attention is not covered yet": "scaled_dot_product_attention multi_head_attention_forward",
     "an angle is not linear in its data, and has no value at 0": "angle atan2 arctan2",
     "a special function of two arguments has no rule": """
         igamma igammac special_gammainc special_gammaincc polygamma special_polygamma special_zeta

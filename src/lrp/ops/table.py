@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from lrp.errors import CompositeError
 from lrp.ops import arithmetic, homogeneous, moving
 from lrp.ops.activations import ALIASES, GATES, HOMOGENEOUS, NUMERIC
+from lrp.ops.attention import ATTENTION, COMPOUND
 from lrp.ops.decompositions import DECOMPOSITIONS
 from lrp.ops.homogeneous import PAIRS
 from lrp.ops.op import Op
@@ -58,7 +59,9 @@ def _lines() -> Iterator[Op]:
         yield Op(name, "activation")
     for name in ("softmax", "log_softmax", "softmin"):
         yield Op(name, "softmax")
-    for name in sorted(DECOMPOSITIONS.keys() - PAIRS):
+    for name in ATTENTION:
+        yield Op(name, "attention")
+    for name in sorted((DECOMPOSITIONS.keys() | COMPOUND.keys()) - PAIRS):
         yield Op(name, "written out")
     for name in (*LAYERS, *CELLS):
         yield Op(name, "recurrence")

@@ -13,7 +13,11 @@ from torch import Tensor
 
 from lrp.rules.base import Kept, Rule
 
-__all__ = ["Constant", "SoftmaxRule", "Taylor"]
+__all__ = ["MASKED", "Constant", "SoftmaxRule", "Taylor"]
+
+
+MASKED = -0.5
+"""A score below this share of the largest number of its type is a mask, which absorbs what it is added to."""
 
 
 class SoftmaxRule(Rule):
@@ -32,6 +36,7 @@ class Taylor(SoftmaxRule):
 
     In multipliers `m_x = s (m - sum s m)`. It does not conserve by design: `sum R_z - sum R_x` stays as *softmax*. For
     log-softmax `z = x - logsumexp(x)`: `m_x = m - p sum m`, and the entropy of `p` times `-sum m` stays.
+    Masked scores (`-inf`, or next to the least number of their type) carry nothing.
 
     Source: Achtibat et al. 2024 (AttnLRP), proposition 3.1.
 
@@ -43,8 +48,12 @@ class Taylor(SoftmaxRule):
 
     def softmax(self, x: Tensor, z: Tensor, m: Tensor, dim: int, log: bool) -> tuple[Tensor | None, Kept]:
         x = x.to(z.dtype)
-        m_x = m - z.exp() * m.sum(dim, keepdim=True) if log else z * (m - (z * m).sum(dim, keepdim=True))
-        # a masked entry, x = -inf, has the multiplier 0 and carries nothing
+        if log:
+            m_x = m - z.exp() * m.sum(dim, keepdim=True)
+        else:
+            m_x = z * (m - (z * m).sum(dim, keepdim=True))
+            # beside others a masked entry has the multiplier 0; where all are masked they have equal weights
+            m_x = torch.where(x <= MASKED * torch.finfo(x.dtype).max, torch.zeros_like(m_x), m_x)
         return m_x, {"softmax": lambda: _relevance(z, m) - _relevance(x, m_x)}
 
 
