@@ -10,7 +10,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format peers bench faithfulness
+.PHONY: help demo test random lint format peers bench faithfulness
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ demo: $(VENV)/.installed-demo ## explain the tutorial model, then a photograph
 
 test: $(VENV)/.installed-dev ## run the tests, doctests included (JOBS=4; TESTS="tests/rules -k gamma")
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) $(TESTS)
+
+random: $(VENV)/.installed-dev ## check laws on random networks, other ones each time (NETWORKS=20: times as many as in `make test`)
+	RANDOM_NETWORKS=$(or $(NETWORKS),10) OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) tests/engine/test_random_networks.py
 
 lint: $(VENV)/.installed-dev ## format, style, types, direction of imports
 	$(BIN)/ruff format --check .

@@ -284,3 +284,25 @@ def test_html_is_escaped():
     assert "&lt;i&gt;mine" in page
     assert not any(tag in page for tag in ("<script", "<b>", "<i>"))
     assert "stepped over" in page
+
+
+class Gated(nn.Module):
+    """SiLU written by hand, beside its input."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h * torch.sigmoid(h) + h
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [(nn.ReLU(), Gated()), (nn.Unflatten(1, (4, 1)), nn.ReLU(inplace=True), nn.Flatten())],
+    ids=["a step within one activation", "a view that is overwritten"],
+)
+def test_where_a_part_of_relevance_goes_around_a_layer_none_is_given(middle: tuple[nn.Module, ...]):
+    """`v = relu(h); v * sigmoid(v)` is one activation of h, `+ v` reads v: a part alone would be measured at v."""
+    model = prepare(nn.Sequential(nn.Linear(4, 4), *middle, nn.Linear(4, 2)), seed=3)
+    x = torch.randn(2, 4, dtype=torch.float64)
+    r = lrp.explain(model, x, target=1, composite=presets.zero(), keep="all")
+    torch.testing.assert_close(r["0"].sum(), r[str(len(middle))].sum())
+    with pytest.raises(errors.LayerError, match="overwritten later"):
+        r["1"]

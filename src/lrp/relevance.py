@@ -108,7 +108,8 @@ class Relevance:
             return LayerError(
                 f"there is no relevance at the {side}put of module {path!r}",
                 seen="kept: " + (", ".join(kept) or "nothing"),
-                cure=f'keep=["{path}"]; where it was kept, it does not lie on the way from the target to a source'
+                cure=f'keep=["{path}"]; where it was kept, it does not lie on the way from the target to a source, '
+                "is a step within one activation that was written by hand, or a view that was overwritten later"
                 + (" or takes its inputs by keyword" if side == "in" else ""),
             )
         return LayerError(f"there is no module {path!r}", cure=nearest(path, self.modules or list(kept)))

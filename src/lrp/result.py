@@ -142,7 +142,11 @@ def _reduced(forward: Forward, path: str, relevance: Any) -> Any:
 
 
 def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
-    """The structure with relevance in the place of probes; None where none of them is on the way."""
+    """The structure with relevance in the place of probes; None where none of them is on the way,
+    or relevance goes around one of them.
+    """
+    if any(probe.passed_by for probe in tensors_in(structure, leaf=Probe)):
+        return None
     placed = map_tensors(lambda probe: found[id(probe)], structure, leaf=Probe)
     return placed if tensors_in(placed) else None
 

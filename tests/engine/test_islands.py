@@ -218,3 +218,13 @@ def test_an_island_holds_no_tensor_but_its_root() -> None:
 
     lrp.explain(model, normal(2, 4), composite=lrp.presets.zero())
     assert seen == [True] * 3
+
+
+def test_a_clamp_that_holds_zero_shifts_nothing() -> None:
+    """`clamp(min=0) * x` is a product of two factors, as `relu(x) * x` is, so another factor gets a third."""
+    x = torch.tensor([[3.0, -2.0]], dtype=torch.float64)
+    entries = lrp.Composite([])
+    for function in (F.relu, lambda h: h.clamp(min=0), lambda h: h.clamp(-1, 9).relu(), lambda h: F.hardtanh(h, 0, 9)):
+        r = lrp.explain(lambda x, f=function: ((f(x) * x) * (x + x.flip(1))).sum(1), x, composite=entries)
+        # 3 * 3 * 1 = 9: a third to each factor; the sum 1 of 3 and -2 hands on its 3 as 9 and -6
+        assert_same(r.input, torch.tensor([[15.0, -6.0]], dtype=torch.float64))

@@ -208,3 +208,35 @@ def test_complex_data_below_a_hidden_input_rule_is_refused() -> None:
             x,
             composite=lrp.Composite(entries),
         )
+
+
+def test_padding_with_its_default_value_keeps_what_arrives_at_it() -> None:
+    """z = (2x + 1, 1, 2): the batch norm passes relevance to the zero that was padded, which keeps it."""
+    norm = nn.BatchNorm1d(1, eps=0.0).double().eval()
+    with torch.no_grad():
+        norm.running_var.fill_(0.25)
+        norm.bias.fill_(1.0)
+    x = torch.tensor([[[3.0]]], dtype=torch.float64)
+    entries = [(on.norm, rules.Pass())]
+    for widened in (
+        lambda x: F.pad(x, (0, 1)),
+        lambda x: F.pad(x, (0, 1), value=0.0),
+        lambda x: x.expand(1, 2, 2).triu(),
+    ):
+        r = lrp.explain(
+            lambda x, w=widened: norm(w(x)[:, :1]).sum((1, 2)) + norm(w(x)[:, -1:]).sum((1, 2)),
+            x,
+            composite=lrp.Composite(entries),
+        )
+        assert_balanced(r)
+        assert kept(r, "constant") > 0
+
+
+@pytest.mark.filterwarnings("ignore:.*the map may be noise")
+def test_a_gate_that_is_nearly_closed_is_as_precise_as_in_multipliers(forced: pytest.MonkeyPatch) -> None:
+    """`sigmoid(-30)` is 1e-13: less its offset and again with it, three digits of it would be left."""
+    x = torch.tensor([[-30.0, 2.0]], dtype=torch.float64)
+    scale = torch.tensor([1e13, 1.0], dtype=torch.float64)
+    m, r = both_forms(forced, lambda: lrp.explain(lambda x: (scale * x.sigmoid()).sum(1), x, composite=presets.zero()))
+    assert_same(r.input, m.input)
+    assert_balanced(r)

@@ -17,6 +17,7 @@ from tests.engine.checks import (
     Model,
     assert_balanced,
     assert_blameless,
+    assert_same,
     assert_same_explanation,
     each_preset,
     normal,
@@ -53,7 +54,8 @@ PLACES = {place.__name__: place for place in (at_the_source, behind_a_convolutio
 PAIRS = [(spelling, place) for spelling in SPELLINGS for place in PLACES]
 PAIRS = [pair for pair in PAIRS if "pool" not in pair[0] or pair[1] != "at_the_source"]  # leaves too little
 
-CHAINED = [spelling for spelling in SPELLINGS if "pool" not in spelling]
+# a view between a shift and what follows it parts the two, wherever it is taken
+CHAINED = [spelling for spelling in SPELLINGS if "pool" not in spelling and spelling != "view of what is lowered"]
 
 each_spelling = pytest.mark.parametrize(("spelling", "place"), PAIRS)
 
@@ -108,3 +110,52 @@ def test_chains_of_spellings(chain: list[str], place: str):
             for functions in (ours, clean)
         )
         assert float((a - b).abs().max()) <= 1e-12 * float(b.abs().max())
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda h: F.adaptive_avg_pool1d(h.unsqueeze(1), 3).squeeze(1),
+        lambda h: torch.einsum("ni,ij->nj", h, normal(h.shape[1], 4, seed=15)),
+        lambda h: h.repeat_interleave(2, 1),
+    ],
+    ids=["adaptive_avg_pool1d", "einsum", "repeat_interleave"],
+)
+def test_writing_into_what_torch_made_as_a_view_leaves_the_books_right(inner: Function) -> None:
+    def written(h: Tensor) -> Tensor:
+        h = inner(h)
+        h[:, 0] = 0.5
+        return h
+
+    r = lrp.explain(behind_a_convolution(written), X, composite=PRESETS["epsilon"](), ledger="calls")
+    assert_balanced(r)
+    assert_blameless(r)
+
+
+@pytest.mark.parametrize("first", ["-= 1", "sigmoid_", "clamp_"])
+@pytest.mark.parametrize("then", ["relu_", "tanh_"])
+def test_what_shifts_in_place_is_one_activation_with_the_next(first: str, then: str):
+    """As `relu(h - 1)` is one, a unit with a threshold."""
+
+    def through(side: str) -> Model:
+        return behind_a_convolution(lambda h: getattr(SPELLINGS[then], side)(getattr(SPELLINGS[first], side)(h)))
+
+    for preset in PRESETS:
+        assert_same_explanation(through("given"), through("clean"), X, preset)
+
+
+def test_a_threshold_in_place_by_hand():
+    """relu(x - 1) of (3, -2) is (2, 0): all of it goes to x."""
+    x = torch.tensor([[3.0, -2.0]], dtype=torch.float64)
+    r = lrp.explain(lambda x: (10 * x.clone().sub_(1).relu_()).sum(1), x, composite=PRESETS["zero"](), ledger="calls")
+    assert r.input.tolist() == [[20.0, 0.0]]
+    assert_blameless(r)
+
+
+@pytest.mark.parametrize("preset", ["zero", "epsilon_plus_flat"])
+def test_what_a_mask_overwrites_gets_nothing(preset: str):
+    x = torch.tensor([[3.0, -2.0, 5.0]], dtype=torch.float64)
+    mask = torch.tensor([[True, False, False]])
+    r = lrp.explain(lambda x: torch.where(mask, 0.5, x).relu().sum(1), x, composite=PRESETS[preset]())
+    assert r.input[0, 0] == 0
+    assert_same(r.input, torch.tensor([[0.0, 0.0, 5.0]], dtype=torch.float64), 1e-6)

@@ -316,3 +316,36 @@ def test_undo_brings_back_what_was_registered_before() -> None:
 def test_rules_that_cannot_be_registered(function: Any, rule: rules.Rule) -> None:
     with pytest.raises(lrp.errors.CompositeError, match="cannot be registered"):
         lrp.register(function, rule)
+
+
+@pytest.mark.parametrize(
+    "like",
+    [
+        lambda c, x: c.expand_as(x),
+        lambda c, x: c.expand(4).view_as(x),
+        lambda c, x: c.repeat(4).reshape_as(x),
+        lambda c, x: c.float().type_as(x),
+        lambda c, x: c.to(x),
+        lambda c, x: torch.broadcast_tensors(c, x)[0],
+        lambda c, x: torch.meshgrid(c, x[0], indexing="ij")[0],
+        lambda c, x: torch.atleast_1d(c, x)[0],
+    ],
+    ids=["expand_as", "view_as", "reshape_as", "type_as", "to", "broadcast_tensors", "meshgrid", "atleast_1d"],
+)
+@pytest.mark.parametrize("of", [torch.tensor, lambda c: torch.nn.Parameter(torch.tensor(c))], ids=["", "parameter"])
+def test_a_constant_shaped_like_data_is_a_constant(like: Callable[..., Tensor], of: Callable[..., Tensor]) -> None:
+    """2 x + 3 over four elements: 2 x to each, and 3 stays with each constant."""
+    x = torch.tensor([[1.0, -2.0], [4.0, 5.0]], dtype=torch.float64)
+    for level in ("sinks", "calls", False):
+        r = lrp.explain(lambda x: (2 * x + like(of([3.0]).double(), x)).sum(1), x, ledger=level)
+        assert r.input.tolist() == [[2.0, -4.0], [8.0, 10.0]]
+        if level:
+            assert kept(r, "constant") == 12.0
+            assert_books_balance(r)
+
+
+def test_data_that_was_detached_stays_so_beside_data() -> None:
+    x = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    r = lrp.explain(lambda x: (2 * x + 0.001 * torch.broadcast_tensors(x.detach(), x)[0]).sum(1), x)
+    assert r.input.tolist() == [[2.0, 4.0]]
+    assert kept(r, "detached") == pytest.approx(0.003)

@@ -29,6 +29,7 @@ class Probe:
         slot: where input rules deliver relevance beside it.
         also: the outputs of batch norms that the call which made this value was folded into.
         positions: for what integers of the inputs looked up, their positions (see `engine.ids`), to be broadcast.
+        passed_by: relevance goes another way around it, so that what is measured here would be a part.
     """
 
     edge: GradientEdge
@@ -36,6 +37,7 @@ class Probe:
     slot: GradientEdge | None = None
     also: list[Probe] = field(default_factory=list)
     positions: Tensor | None = None
+    passed_by: bool = False
 
 
 def never() -> bool:

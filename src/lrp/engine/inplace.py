@@ -46,6 +46,7 @@ def refuse_unseen_write(run: Run, func: Any, written: Tensor) -> None:
 def before_write(run: Run, written: Tensor) -> None:
     """Copy what is held of the memory that is about to change."""
     run.shelf.before_write(written)
+    run.note_overwritten(written)
     for value in run.tracker.values():
         if value.foldable is not None and _shares(value.foldable.x, written):
             value.foldable.x = run.copied(value.foldable.x)

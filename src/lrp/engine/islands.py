@@ -90,9 +90,12 @@ def step(run: Run, call: TorchCall, *, affine: bool = False, shifts: bool = Fals
         if any(point is None for point in points) or len({id(point.root or point) for point in points if point}) > 1:
             return None
     elif points[0] is None:
-        if call.written is not None:
-            return None  # what it was is gone
-        points = [_point_of(run, first)] * len(data)
+        if call.written is None:
+            points = [_point_of(run, first)] * len(data)
+        elif shifts and call.written is first:
+            points = [Point(tensor=run.copied(first))] * len(data)  # what it was is about to go
+        else:
+            return None  # nothing would be different: what keeps 0 at 0 is one activation with the next, or two
     known = {id(tensor): point for tensor, point in zip(data, points, strict=True) if point is not None}
     root = next(iter(known.values())).root or next(iter(known.values()))
 
@@ -196,6 +199,18 @@ def _replay(point: Point) -> Replay:
     return Replay(tuple(steps))
 
 
+def _between(point: Point) -> set[int]:
+    """The steps from the root to a point, without either, by identity."""
+    steps: set[int] = set()
+    stack = list(point.operands())
+    while stack:
+        top = stack.pop()
+        if top.root is not None and id(top) not in steps:
+            steps.add(id(top))
+            stack += top.operands()
+    return steps
+
+
 def replayed(run: Run, call: TorchCall, *, divides: bool = False) -> Outcome | None:
     """The call's result as one activation of its root; None where it is not a function of one tensor.
 
@@ -216,15 +231,24 @@ def replayed(run: Run, call: TorchCall, *, divides: bool = False) -> Outcome | N
     record.note = record.note or "one activation with the calls before it"
     assert point.root.tensor is not None
     replay, x = _replay(point), point.root.tensor
+    if run.watched:
+        run.note_joined(_between(point))
     if not isinstance(rule, Pass):
         record.has_value_at_zero = has_finite_offset(replay, x)
     data = run.tap(record, x)
 
+    written = call.written
+    view = written if written is not None and written._base is not None else None
+
     def compute() -> Any:
-        return call.run(as_constant)
+        return call.run(lambda t: t.detach().clone() if t is view else as_constant(t))
 
     slots = run.slots(record, rule.kinds, x)
-    z = Replayed.apply(data, compute, rule, replay, call.written, run.relevance_form, *slots)
+    z = Replayed.apply(data, compute, rule, replay, None if view is not None else written, run.relevance_form, *slots)
+    if view is not None:  # a node can write into a view that it reads, but not into another
+        run.put(z, Value())
+        with run.seeing():
+            z = view.copy_(z)
     return Outcome(z, Value(point=point, denominator=divides))
 
 

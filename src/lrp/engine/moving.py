@@ -15,7 +15,8 @@ from lrp.engine.outcome import Outcome, TorchCall, data_elsewhere, not_linear, r
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import tensors_in
 from lrp.engine.sums import residual_sum
-from lrp.engine.values import Value
+from lrp.engine.values import Detached, Value
+from lrp.ops.moving import DROPOUTS
 from lrp.rules.linear import ArrivingRule
 from lrp.rules.sums import ResidualGamma
 
@@ -29,7 +30,7 @@ PAIRWISE = frozenset({"max", "min", "maximum", "minimum"})
 
 _POINTWISE = frozenset(
     {"where", "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as"}
-    | {"positive", "cpu", "cuda"}
+    | {"positive", "cpu", "cuda", *DROPOUTS}
 )
 """Operations that move elements about without moving them."""
 
@@ -41,7 +42,7 @@ def handle_reshape(run: Run, call: TorchCall) -> Outcome:
         known = [run.value(tensor) or Value() for tensor in call.data]
         value.gate = all(each.gate for each in known)
         value.denominator = all(each.denominator for each in known)
-    if call.op.name in _POINTWISE:
+    if call.op.name in _POINTWISE and (call.op.name != "where" or _chooses_by_data(run, call)):
         value.point = step(run, call, affine=call.op.name != "where", shifts=call.op.name == "where")
     first = run.value(call.data[0]) or Value()
     if len(call.data) == 1 and first.logit is not None and call.written is None and not call.op.fills:
@@ -49,7 +50,17 @@ def handle_reshape(run: Run, call: TorchCall) -> Outcome:
         value.logit, value.logit_of = call.run(lambda t: logit if call.is_data(t) else t), first.logit_of
         for moved in tensors_in(value.logit):
             run.put(moved, Value(linear_above=True))
-    return Outcome(carry_out(run, call), value)
+    result = carry_out(run, call, adds=not call.op.each)
+    if call.op.each:
+        for operand, moved in zip(call.operands, tensors_in(result), strict=True):
+            run.note_lost(operand, moved)
+    return Outcome(result, value)
+
+
+def _chooses_by_data(run: Run, call: TorchCall) -> bool:
+    """Whether a `where` asks the data itself; by a given mask it overwrites elements, and is part of no activation."""
+    condition = run.known(call.get(0, "condition"))
+    return isinstance(condition, Detached) and condition.point is not None
 
 
 def handle_sum(run: Run, call: TorchCall) -> Outcome:

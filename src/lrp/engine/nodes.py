@@ -220,17 +220,17 @@ class Pointwise(Node):
             before = x.clone()
             z = compute()
             ctx.mark_dirty(x)
-            ctx.save_for_backward(before, z if rule.needs_output else before)
+            ctx.save_for_backward(before, z if rule.needs_output or relevance_form else before)
             return x
         z = compute()
-        ctx.save_for_backward(x, z if rule.needs_output else x)
+        ctx.save_for_backward(x, z if rule.needs_output or relevance_form else x)
         return z
 
     @staticmethod
     def backward(ctx: Any, m: Tensor) -> Any:
         x, z = ctx.saved_tensors
         if ctx.relevance_form:
-            passed, kept = ctx.rule.hand_on(ctx.activation, x, m)
+            passed, kept = ctx.rule.hand_on(ctx.activation, x, z, m)
         else:
             passed = m * ctx.rule.factor(ctx.activation, x, z)
             kept = ctx.rule.kept(ctx.activation, x, z, m)

@@ -68,7 +68,7 @@ class TorchCall:
     def steered(self) -> bool:
         """Whether the constants that take part scale or steer it, so that none is added to the data."""
         added = [tensor for place in self.op.places for tensor in tensors_in(self.get(*place))]
-        return bool(self.op.places) and all(self.is_data(tensor) for tensor in added)
+        return self.op.each or (bool(self.op.places) and all(self.is_data(tensor) for tensor in added))
 
     @property
     def keeps_nonnegative(self) -> bool:

@@ -34,7 +34,7 @@ class Replayed(Pointwise):
         if written is not None:
             ctx.mark_dirty(written)
             z = written
-        ctx.save_for_backward(x, z if rule.needs_output else x)
+        ctx.save_for_backward(x, z if rule.needs_output or relevance_form else x)
         return z
 
 

@@ -78,18 +78,20 @@ def scaled(run: Run, call: TorchCall, x: Tensor) -> Tensor:
 
 
 def filled(call: TorchCall) -> Tensor:
-    """1 where a call that moves elements about put in its own, 0 where it put data: the same call on zeros and ones."""
-    plain = call.replace([(*place, 1.0) for place in call.op.numbers if isinstance(call.get(*place), (int, float))])
+    """1 where a call that moves elements about put in its own, 0 where it put data: one less the same call on ones
+    for the data and zeros for all else.
+    """
+    plain = call.replace([(*place, 0.0) for place in call.op.numbers if isinstance(call.get(*place), (int, float))])
     into: list[Tensor] = []
 
     def operand(tensor: Tensor) -> Tensor:
         if not is_continuous(tensor):
             return tensor
-        changed = torch.zeros_like(tensor) if call.is_data(tensor) else torch.ones_like(tensor)
+        changed = torch.ones_like(tensor) if call.is_data(tensor) else torch.zeros_like(tensor)
         if tensor is call.written:
             into.append(changed)
         return changed
 
     with torch.no_grad():
         result = plain.run(operand)
-    return into[0] if into else result
+    return 1 - (into[0] if into else result)

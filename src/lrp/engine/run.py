@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,16 +22,17 @@ from lrp.engine.calls import Entry, OpCall, Probe, edge_of, never
 from lrp.engine.differences import reference_of
 from lrp.engine.ids import Ids, on_a_copy
 from lrp.engine.inplace import after_write, apart, before_write, refuse_unseen_write, written_by
+from lrp.engine.islands import Point
 from lrp.engine.modules import Frame, ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import is_continuous, map_tensors, tensors_in
-from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant
+from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant, storage_of
 from lrp.engine.verify import Intervals, is_residual, last_calls, reaches, sequence_number
 from lrp.errors import CompositeError, InputError, LRPError
 from lrp.ops.activations import is_rectifier
-from lrp.ops.metadata import METADATA
+from lrp.ops.metadata import LIKE_ANOTHER, METADATA
 from lrp.ops.op import Op
 from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup, usual
@@ -96,6 +97,8 @@ class Run(TorchFunctionMode):
         self.entries: list[Entry] = []
         self.references: Mapping[int, Tensor] = {}
         self.sources: list[Probe] = []
+        # what the user wants to see, with its point in an island and, for a view, the memory it lies in
+        self.watched: list[tuple[Probe, Point | None, int | None]] = []
         self.leaves: list[Tensor] = []
         self.matched: set[int | None] = set()
         self.escapes: list[Detached] = []
@@ -245,6 +248,12 @@ class Run(TorchFunctionMode):
         """What the tracker knows of a tensor, without looking for more."""
         return self.tracker.get(tensor)
 
+    def note_lost(self, tensor: Tensor, moved: Tensor) -> None:
+        """What becomes of data that left the graph has left it too."""
+        lost = self.tracker.get(tensor)
+        if isinstance(lost, Detached):
+            self.tracker.put(moved, lost)
+
     def copied(self, tensor: Tensor) -> Tensor:
         """A copy in the graph, which keeps the value as it is now."""
         copy: Tensor = tensor.clone()
@@ -278,7 +287,21 @@ class Run(TorchFunctionMode):
         probe, value = self.measure(tensor), self.known(tensor)
         if isinstance(value, Value) and value.foldable is not None:
             probe.also = value.foldable.outputs
+        point = value.point if isinstance(value, Value) else None
+        self.watched.append((probe, point, None if tensor._base is None else storage_of(tensor)))
         return probe
+
+    def note_overwritten(self, written: Tensor) -> None:
+        """From now on the graph leads past probes at views of the memory that is written to."""
+        for probe, _, storage in self.watched:
+            if storage is not None and storage == storage_of(written):
+                probe.passed_by = True
+
+    def note_joined(self, steps: Set[int]) -> None:
+        """The graph leads past probes at points that became steps of one activation."""
+        for probe, point, _ in self.watched:
+            if point is not None and id(point) in steps:
+                probe.passed_by = True
 
     # --- services for handlers ----------------------------------------------------------------------------------------
 
@@ -370,6 +393,8 @@ class Run(TorchFunctionMode):
                 args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
             data = [tensor for tensor in tensors if self.value(tensor) is not None]
+            if func in LIKE_ANOTHER:
+                data = [tensor for tensor in data if tensor is args[0]]
             args, kwargs = on_a_copy(func, args, kwargs, data)
             cut = func in _CUTS or not torch.is_grad_enabled()
             passed = self._past_a_cut(func, args, kwargs, data) if data and cut and self._passes_detached else None
@@ -455,6 +480,8 @@ class Run(TorchFunctionMode):
         above = record.family in ("linear", "conv") or any((self.value(t) or Value()).linear_above for t in call.data)
         nonnegative = call.keeps_nonnegative and all((self.value(t) or Value()).nonnegative for t in call.data)
         result, value = handlers.handle(self, call)
+        if written is None and not call.op.view:
+            result = map_tensors(lambda tensor: self._on_its_own(call, tensor), result)
         if record.bracketed:
             result = leave(self, record, result, written)
         outputs = tensors_in(result)
@@ -464,7 +491,7 @@ class Run(TorchFunctionMode):
             if output is not written and call.is_data(output):
                 continue
             if not output.requires_grad:
-                if record.family != "written out":  # its parts have told
+                if record.family != "written out" and not call.op.each:  # its parts have told, or it is a constant
                     self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
             self.intervals.note_undifferentiable(output, record)
@@ -484,6 +511,20 @@ class Run(TorchFunctionMode):
         elif self.calls[-1] is record:
             self.calls.pop()
         return result
+
+    def _on_its_own(self, call: TorchCall, output: Tensor) -> Tensor:
+        """The output, not as the view of something inside torch that some functions return.
+
+        Writing into such a view would lead the graph past it, and past what is measured at it.
+        """
+        base = output._base
+        if base is None or not output.requires_grad or self.tracker.get(base) is not None or call.is_data(output):
+            return output
+        alone: Tensor = Identity.apply(output, False)
+        known = self.tracker.get(output)
+        if known is not None:
+            self.tracker.put(alone, known)
+        return alone
 
     def _off_the_graph(
         self,

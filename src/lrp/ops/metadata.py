@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["METADATA"]
+__all__ = ["LIKE_ANOTHER", "METADATA"]
 
 METADATA = (
     frozenset(
@@ -50,3 +50,8 @@ METADATA = (
     )
 )
 """Functions that ask about a tensor or make one of its shape, and hand on no data; they are called as they are."""
+
+LIKE_ANOTHER = frozenset(
+    getattr(torch.Tensor, name) for name in ("expand_as", "view_as", "reshape_as", "type_as", "to")
+)
+"""Methods that read the shape, the dtype or the device of another tensor, and nothing of its data."""

@@ -12,10 +12,11 @@ _VIEWS = """
     view reshape flatten unflatten ravel transpose permute t movedim moveaxis swapaxes swapdims adjoint squeeze
     unsqueeze expand expand_as view_as reshape_as contiguous to float double half bfloat16 type type_as cpu cuda xpu
     chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes hsplit vsplit dsplit
-    unbind select narrow __getitem__ diagonal linalg_diagonal diag broadcast_to broadcast_tensors meshgrid atleast_1d
-    atleast_2d atleast_3d unfold __iter__ positive resolve_conj resolve_neg pin_memory
+    unbind select narrow __getitem__ diagonal linalg_diagonal diag broadcast_to unfold __iter__ positive resolve_conj
+    resolve_neg pin_memory
     T.__get__ mT.__get__ H.__get__ mH.__get__ requires_grad_
 """
+_EACH = ("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d")
 _COPIES = """
     clone repeat tile flip fliplr flipud __reversed__ roll rot90 repeat_interleave index_select masked_select take
     take_along_dim gather embedding pixel_shuffle pixel_unshuffle channel_shuffle cartesian_prod
@@ -59,6 +60,8 @@ def lines() -> Iterator[Op]:
     yield Op("unfold", "reshape", fills=True, monotone=True, functional=True)
     for name in _VIEWS.split():
         yield Op(name, "reshape", view=True, monotone=True)
+    for name in _EACH:
+        yield Op(name, "reshape", view=True, monotone=True, each=True)
     for name in _COPIES.split():
         yield Op(name, "reshape", monotone=True)
     for name in _FILLING.split():

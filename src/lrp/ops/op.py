@@ -28,6 +28,7 @@ class Op:
         places: the arguments in which it is linear, the only ones that may carry data; constants elsewhere scale or
             steer it. Empty: every tensor.
         values: the argument whose elements are put at given indices.
+        each: gives one output for each tensor, made of that one alone.
         functional: means the function in `torch.nn.functional` alone, where a tensor method has the same name.
         rule: the rule that was registered for it by the user.
     """
@@ -42,6 +43,7 @@ class Op:
     added: Place | None = None
     places: tuple[Place, ...] = ()
     values: Place | None = None
+    each: bool = False
     functional: bool = False
     rule: Rule | None = None
 

@@ -43,7 +43,9 @@ class PointwiseRule(Rule):
         """What the op call keeps."""
         raise NotImplementedError
 
-    def hand_on(self, activation: Activation | None, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+    def hand_on(
+        self, activation: Activation | None, x: Tensor, z: Tensor, relevance_out: Tensor
+    ) -> tuple[Tensor, Kept]:
         """The rule in relevance form: the relevance of `x`, and what the op call keeps."""
         raise NotImplementedError
 
@@ -68,14 +70,18 @@ class Gate(PointwiseRule):
     def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
         return {"shift": lambda: m * activation.offset(x)}
 
-    def hand_on(self, activation: Activation | None, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+    def hand_on(
+        self, activation: Activation | None, x: Tensor, z: Tensor, relevance_out: Tensor
+    ) -> tuple[Tensor, Kept]:
         assert activation is not None
         offset = activation.offset(x)
         change = activation.gate(x) * x  # phi(x) - phi(0)
-        # with no offset all of it is handed on, also by a unit that is zero
-        share = torch.where(offset == 0, torch.ones_like(x), change / (change + offset))
-        share = torch.where(change + offset == 0, torch.ones_like(x), share)
-        return relevance_out * share, {"shift": lambda: relevance_out * (1 - share)}
+        # with no offset all of it is handed on, also by a unit that is zero; else by z itself: where a sigmoid is
+        # nearly 0, the sum of change and offset is rounding alone
+        whole = (offset == 0) | (z == 0)
+        share = torch.where(whole, torch.ones_like(x), change / z)
+        kept = torch.where(whole, torch.zeros_like(x), offset / z)
+        return relevance_out * share, {"shift": lambda: relevance_out * kept}
 
 
 @dataclass(frozen=True)
@@ -101,5 +107,7 @@ class Pass(PointwiseRule):
     def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
         return {"shift": lambda: torch.where(x == 0, m * z, torch.zeros_like(m))}
 
-    def hand_on(self, activation: Activation | None, x: Tensor, relevance_out: Tensor) -> tuple[Tensor, Kept]:
+    def hand_on(
+        self, activation: Activation | None, x: Tensor, z: Tensor, relevance_out: Tensor
+    ) -> tuple[Tensor, Kept]:
         return relevance_out, {"shift": lambda: torch.zeros_like(relevance_out)}
