@@ -20,6 +20,7 @@ Function = Callable[[Tensor], Tensor]
 
 POINTS = torch.tensor([0.0, 1e-12, -1e-7, 1e-4, -3e-3, 0.02, -0.5, 3.0, -3.0, 9.0], dtype=torch.float64)
 BETA = nn.Parameter(torch.tensor(1.702, dtype=torch.float64))
+STEEP = torch.linspace(0.5, 2, 10, dtype=torch.float64)
 THREE = torch.tensor(3.0, dtype=torch.float64)
 
 
@@ -120,8 +121,8 @@ WHOLE: dict[str, Function] = {
 }
 
 
-def pairs() -> list[object]:
-    return [pytest.param(*pair, id=name) for name, pair in SPELLINGS.items()]
+def pairs(spellings: dict[str, tuple[Function, Function]] = SPELLINGS) -> list[object]:
+    return [pytest.param(*pair, id=name) for name, pair in spellings.items()]
 
 
 @pytest.mark.parametrize("level", ["sinks", "calls"])
@@ -140,6 +141,47 @@ def test_every_spelling_gives_the_map_of_its_fused_twin(by_hand: Function, fused
         if level == "calls":
             assert_blameless(ours)
         assert_bit_equal(ours.output, by_hand(scale(x)))
+
+
+GATES: dict[str, tuple[Function, Function]] = {
+    **{name: pair for name, pair in SPELLINGS.items() if pair[1] in (torch.sigmoid, F.hardsigmoid)},
+    "sigmoid, twice as steep": (lambda x: 1 / (1 + torch.exp(-2 * x)), lambda x: torch.sigmoid(2 * x)),
+    "sigmoid, steep by channel": (lambda x: 1 / (1 + torch.exp(-x * STEEP)), lambda x: torch.sigmoid(x * STEEP)),
+    "sigmoid, viewed": (lambda x: logistic(x).view(-1).view_as(x), lambda x: torch.sigmoid(x).view(-1).view_as(x)),
+    "1 - sigmoid": (lambda x: 1 - logistic(x), lambda x: 1 - torch.sigmoid(x)),
+    "sigmoid by clamp": (lambda x: (x / 6 + 0.5).clamp(0, 1), F.hardsigmoid),
+}
+LRP_ALL = [(on.product, rules.SignalTakesAll())]
+
+
+@pytest.mark.parametrize("entries", [[], LRP_ALL], ids=["zero", "LRP-all"])
+@pytest.mark.parametrize(("by_hand", "fused"), pairs({**SPELLINGS, **GATES}))
+def test_as_a_factor_of_another_tensor(by_hand: Function, fused: Function, entries: list[object]) -> None:
+    x, other = torch.stack([POINTS, signed(10, seed=3)]), signed(2, 10, seed=5)
+    both = torch.stack([x, other])
+    m = multiplier_for(x)
+    ours = drive(lambda t: by_hand(t[0]) * t[1], both, m, entries, ledger="calls")
+    twin = drive(lambda t: fused(t[0]) * t[1], both, m, entries)
+    assert_same(ours.input, twin.input, 1e-7 if by_hand is SPELLINGS["cast"][0] else 1e-12)
+    assert_balanced(ours)
+    assert_blameless(ours)
+
+
+@pytest.mark.parametrize("by_hand", [pair[0] for pair in GATES.values()], ids=list(GATES))
+def test_a_gate_takes_nothing_of_a_product_under_lrp_all(by_hand: Function) -> None:
+    x, other = signed(2, 10, seed=3), signed(2, 10, seed=5)
+    m = multiplier_for(x)
+    ours = drive(lambda t: by_hand(t[0]) * t[1], torch.stack([x, other]), m, LRP_ALL)
+    assert_same(ours.input, torch.stack([torch.zeros_like(x), by_hand(x) * other * m]))
+
+
+@pytest.mark.parametrize("norm", [lambda x: 1 / (1 + x.abs()), lambda x: (x * x + 1).rsqrt(), lambda x: 1 / (2 + x)])
+def test_what_is_no_gate_and_divides_is_a_constant_of_the_product(norm: Function) -> None:
+    x, other = signed(2, 10, seed=3), signed(2, 10, seed=5)
+    m = multiplier_for(x)
+    ours = drive(lambda t: norm(t[0]) * t[1], torch.stack([x, other]), m)
+    assert_same(ours.input, torch.stack([torch.zeros_like(x), norm(x) * other * m]))
+    assert_balanced(ours)
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from lrp.engine.islands import known_point, replayed, step
+from lrp.engine.islands import is_gate, known_point, replayed, step
 from lrp.engine.native import carry_out
 from lrp.engine.outcome import Outcome, TorchCall
 from lrp.engine.relevance_form import scaled
@@ -52,5 +52,5 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
-    value.gate = before.gate and not by_data
+    value.gate = (before.gate and not by_data) or is_gate(point)
     return Outcome(result, value)

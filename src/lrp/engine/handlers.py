@@ -16,7 +16,7 @@ from lrp.engine.attention import handle_attention
 from lrp.engine.differences import handle_with_reference
 from lrp.engine.division import family_of_division, handle_division
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
-from lrp.engine.islands import step
+from lrp.engine.islands import is_gate, step
 from lrp.engine.linear import handle_linear, handle_norm, refuse_batch_statistics
 from lrp.engine.moving import PAIRWISE, handle_put, handle_reshape, handle_select, handle_sum
 from lrp.engine.native import carry_out
@@ -124,8 +124,10 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     result = scaled(run, call, call.data[0]) if run.relevance_form and not shifts else carry_out(run, call, adds=shifts)
     slot = None if before.slot is None else run.tap_slot(call, before.slot).expand_as(result)
     if shifts:
-        return Outcome(result, Value(gate=before.gate and not moves, slot=slot, point=point))
-    value = Value(factors=before.factors, gate=before.gate, denominator=before.denominator, slot=slot, point=point)
+        gate = before.gate and not moves if point is None or point.affine else is_gate(point)
+        return Outcome(result, Value(gate=gate, slot=slot, point=point))
+    value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
+    value.gate = before.gate or is_gate(point)
     return Outcome(result, value)
 
 

@@ -25,7 +25,7 @@ from lrp.rules.pointwise import Gate, Pass, PointwiseRule
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["Point", "Replay", "has_finite_offset", "known_point", "replayed", "step"]
+__all__ = ["Point", "Replay", "has_finite_offset", "is_gate", "known_point", "replayed", "step"]
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -249,7 +249,31 @@ def replayed(run: Run, call: TorchCall, *, divides: bool = False) -> Outcome | N
         run.put(z, Value())
         with run.seeing():
             z = view.copy_(z)
-    return Outcome(z, Value(point=point, denominator=divides))
+    gate = is_gate(point)
+    return Outcome(z, Value(point=point, gate=gate, denominator=divides and not gate))
+
+
+def is_gate(point: Point | None) -> bool:
+    """Whether a point is a gate of its root, as a sigmoid and a hardsigmoid are: it goes from 0 to 1, or back.
+
+    It is asked of a few fixed numbers, never of the data.
+    """
+    if point is None or point.root is None or point.root.tensor is None or point.affine or not point.shifted:
+        return False
+    x = point.root.tensor
+    with torch.no_grad():
+        probes = torch.tensor(_PROBES, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+        z = _replay(point)(probes.view(-1, *(1,) * x.dim()))
+        if z.is_complex() or len(z) != len(probes):
+            return False
+        steps = z.diff(dim=0)
+        rises = torch.stack([steps, -steps]).amin(1) >= 0
+        ends = torch.stack([z[0], z[-1]]).sort(0).values
+        meets = (ends - ends.new_tensor([0, 1]).view(2, *(1,) * x.dim())).abs() < 1e-3
+        return bool((rises.any(0) & meets.all(0)).all())
+
+
+_PROBES = (-80.0, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, 80.0)
 
 
 def has_finite_offset(phi: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], bool]:

@@ -392,9 +392,9 @@ class Run(TorchFunctionMode):
                 before_write(self, written)
                 args, kwargs = apart(self, args, kwargs, written)
                 tensors = tensors_in((args, kwargs))
-            data = [tensor for tensor in tensors if self.value(tensor) is not None]
             if func in LIKE_ANOTHER:
-                data = [tensor for tensor in data if tensor is args[0]]
+                tensors = [tensor for tensor in tensors if tensor is args[0]]
+            data = [tensor for tensor in tensors if self.value(tensor) is not None]
             args, kwargs = on_a_copy(func, args, kwargs, data)
             cut = func in _CUTS or not torch.is_grad_enabled()
             passed = self._past_a_cut(func, args, kwargs, data) if data and cut and self._passes_detached else None
