@@ -263,7 +263,7 @@ def test_plan_lists_the_calls_in_order():
 def test_plan_says_what_was_folded():
     model = prepare(nn.Sequential(nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.Flatten()), seed=5)
     (row,) = [row for row in lrp.explain(model, X, composite=presets.epsilon_plus()).plan if row.family == "norm"]
-    assert row.note == "with #0 folded in"
+    assert row.note == "with #0 folded in (0: conv1d)"
     assert row.rule == "ZPlus(epsilon=1e-06)"
     assert row.entry == "conv"
 

@@ -293,9 +293,15 @@ class Gated(nn.Module):
         return h * torch.sigmoid(h) + h
 
 
+class ReadAndOverwritten(nn.Module):
+    def forward(self, h: Tensor) -> Tensor:
+        y = 2 * h
+        return y + h.relu_()
+
+
 @pytest.mark.parametrize(
     "middle",
-    [(nn.ReLU(), Gated()), (nn.Unflatten(1, (4, 1)), nn.ReLU(inplace=True), nn.Flatten())],
+    [(nn.ReLU(), Gated()), (nn.Unflatten(1, (4, 1)), ReadAndOverwritten(), nn.Flatten())],
     ids=["a step within one activation", "a view that is overwritten"],
 )
 def test_where_a_part_of_relevance_goes_around_a_layer_none_is_given(middle: tuple[nn.Module, ...]):

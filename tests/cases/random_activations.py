@@ -72,8 +72,7 @@ ACTIVATIONS: dict[str, Activation] = {
         partial(nn.Threshold, 0.1, -0.5),
         lambda h: F.threshold(h, 0.1, -0.5),
         lambda h: F.threshold_(h, 0.1, -0.5),
-        lambda h: torch.where(h > 0.1, h, -0.5),
-        True,
+        takes_inplace=True,  # by `where` it is no activation, but a choice of the data or a constant
     ),
     "clamp": Activation(nn.Identity, lambda h: h.clamp(-0.7, 0.9), lambda h: h.clamp_(-0.7, 0.9)),
     "sin": Activation(nn.Identity, torch.sin, torch.sin_),

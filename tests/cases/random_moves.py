@@ -77,7 +77,7 @@ MOVES: dict[str, Callable[[Tensor], Tensor]] = {
     "centre": lambda h: h - h.mean(-1, keepdim=True),
     "sum": lambda h: h - 0.3 * h.sum(1, keepdim=True),
     "max_of_shifted": lambda h: torch.maximum(h, h.roll(1, -1)),
-    "tril": lambda h: h.tril(),
+    "tril": lambda h: h.tril() if h.dim() > 2 else h + 0,  # of flat data it would tell samples apart
 }
 LINEAR_MOVES = tuple(name for name in MOVES if name != "pad_value")
 """Those that bring no constant in."""

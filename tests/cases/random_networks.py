@@ -6,7 +6,7 @@ of it, as it was drawn or in one spelling throughout; all spellings of one netwo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -45,9 +45,13 @@ class Network:
     seed: int = 0
     zeros: bool = True
 
-    def build(self, spelling: str | None = None, *, unrolled: bool = False) -> nn.Module:
+    def build(self, spelling: str | None = None, *, unrolled: bool = False, merged: bool = False) -> nn.Module:
         """The network as a module in eval mode: as drawn, or in one spelling."""
-        return RandomNet(self, Make(self.seed, spelling, unrolled)).eval()
+        return RandomNet(self, Make(self.seed, spelling, unrolled, merged)).eval()
+
+    def normalised(self) -> Network:
+        """The same with one batch norm behind each of its linear layers and convolutions, and a ReLU for others."""
+        return replace(self, steps=_normalised(self.steps))
 
     def inputs(self, samples: int = 3) -> Any:
         x = [signed(samples, *SHAPES[self.kind], seed=self.seed + i) for i in range(2 if self.second else 1)]
@@ -60,6 +64,16 @@ class Network:
         return lrp.targets.At(path, index) if path else index
 
 
+def _normalised(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    norm = step("batch_norm", affine=True, spelling="module")
+    found: list[Step] = []
+    for each in steps:
+        each = step("activation", of="relu", spelling="module") if each.name == "batch_norm" else each
+        found.append(replace(each, bodies=tuple(_normalised(body) for body in each.bodies)))
+        found += [norm] if each.name in ("linear", "conv") else []
+    return tuple(found)
+
+
 class RandomNet(nn.Module):
     """`steps`, with `second` behind the first of them, and `head`."""
 
@@ -67,7 +81,8 @@ class RandomNet(nn.Module):
         super().__init__()
         self.how, self.output = network.second, network.output
         h = torch.ones(2, *SHAPES[network.kind], dtype=torch.float64) * 0.5
-        first, rest = network.steps[:1], network.steps[1:]
+        split = 1 if self.how else 0
+        first, rest = network.steps[:split], network.steps[split:]
         before, y, owned = make.chain(first, h)
         self.second = make.branch((), h, y.shape) if self.how else None
         if self.how == "cat":
@@ -169,7 +184,10 @@ def _others() -> list[st.SearchStrategy[Step]]:
 @cache
 def steps_of(kind: str, only: str = "", depth: int = 2) -> st.SearchStrategy[Step]:
     """One step for data of a kind; see `networks`."""
-    choices = _layers(kind) + _constants(thresholds=not only)
+    choices = _layers(kind)
+    if only == LAYERS:
+        return st.one_of(choices + _pointwise(HOMOGENEOUS))
+    choices += _constants(thresholds=not only)
     if only == PIECEWISE_LINEAR:
         choices += _pointwise(HOMOGENEOUS) + _moves(MOVES)
     else:
@@ -202,17 +220,23 @@ def networks_of(kind: str, only: str, zeros: bool, inputs: int) -> st.SearchStra
 
 PIECEWISE_LINEAR = "piecewise linear"
 OPEN = "open"
+LAYERS = "layers"
+KINDS = ("flat", "tokens", "sequence", "image", "image")
+FOLDING = ("flat", "sequence", "image")
+"""Kinds of data for which the channels of a batch norm are the outputs of the layer before it."""
 
 
-def networks(only: str = "", *, zeros: bool = True, inputs: int = 2) -> st.SearchStrategy[Network]:
+def networks(
+    only: str = "", *, kinds: tuple[str, ...] = KINDS, zeros: bool = True, inputs: int = 2
+) -> st.SearchStrategy[Network]:
     """Networks of 2 to 6 steps, two in five of them on images.
 
     Args:
         only: `PIECEWISE_LINEAR`: LRP-0 is gradient times input. `OPEN`: no activation with `phi(0) != 0` is exactly 0
             anywhere, as a hard sigmoid is (or a sigmoid of what products made large): a multiplier tells its input
-            and its offset apart there, a relevance of 0 cannot.
+            and its offset apart there, a relevance of 0 cannot. `LAYERS`: what has weights, pooling and rectifiers.
+        kinds: of data.
         zeros: some have inputs that are exactly 0.
         inputs: at most so many.
     """
-    kinds = ("flat", "tokens", "sequence", "image", "image")
     return st.one_of(*(networks_of(kind, only, zeros, inputs) for kind in kinds))

@@ -6,6 +6,7 @@ network and a failing one can be made shorter.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -64,12 +65,14 @@ class Make:
         seed: of the weights.
         spelling: for every step; None: each its own.
         unrolled: a module used twice is two equal modules.
+        merged: a batch norm behind a linear layer or a convolution is merged into its weights.
         owned: the tensor that the step to be built reads is read by nothing else, so it may be overwritten.
     """
 
     seed: int
     spelling: str | None = None
     unrolled: bool = False
+    merged: bool = False
     owned: bool = False
     generator: torch.Generator = field(init=False)
 
@@ -102,6 +105,8 @@ class Make:
             owned = owned or each.name not in VIEWS
             with torch.no_grad():
                 h = module.eval()(h.clone())
+            if self.merged and modules and is_foldable(modules[-1], module, h.dim()):
+                modules[-1], module = merged(modules[-1], module), nn.Identity()
             modules.append(module)
         self.owned = outside
         return nn.Sequential(*modules), h, owned
@@ -137,6 +142,24 @@ class Call(nn.Module):
 
     def forward(self, h: Tensor) -> Any:
         return self.function(self, h)
+
+
+def is_foldable(layer: nn.Module, norm: nn.Module, axes: int) -> bool:
+    """Whether a batch norm's channels are the outputs of the layer before it; a linear layer's are of flat data."""
+    if isinstance(layer, nn.Linear):
+        return isinstance(norm, nn.BatchNorm1d) and axes == 2
+    return isinstance(layer, (nn.Conv1d, nn.Conv2d)) and isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d))
+
+
+def merged(layer: Any, norm: Any) -> nn.Module:
+    """A layer with the weights `w a` and the bias `(b - mean) a + shift`."""
+    result = copy.deepcopy(layer)
+    with torch.no_grad():
+        scale = torch.rsqrt(norm.running_var + norm.eps) * (1 if norm.weight is None else norm.weight)
+        bias = (0 if layer.bias is None else layer.bias) - norm.running_mean
+        result.weight.mul_(scale.view(-1, *[1] * (layer.weight.dim() - 1)))
+        result.bias = nn.Parameter(bias * scale + (0 if norm.bias is None else norm.bias))
+    return result
 
 
 def filled(module: nn.Module, **tensors: Tensor | None) -> nn.Module:

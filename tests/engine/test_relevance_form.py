@@ -240,3 +240,15 @@ def test_a_gate_that_is_nearly_closed_is_as_precise_as_in_multipliers(forced: py
     m, r = both_forms(forced, lambda: lrp.explain(lambda x: (scale * x.sigmoid()).sum(1), x, composite=presets.zero()))
     assert_same(r.input, m.input)
     assert_balanced(r)
+
+
+@pytest.mark.parametrize("level", [False, "sinks", "calls"])
+def test_dropout_in_eval_parts_no_activation(forced: pytest.MonkeyPatch, level: Any) -> None:
+    """`x * sigmoid(dropout(x))` is SiLU: x takes all, in both forms and with any books."""
+    x = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
+
+    def silu(x: Tensor) -> Tensor:
+        return (x * F.dropout(x, 0.5, False).sigmoid()).sum(1)
+
+    for r in both_forms(forced, lambda: lrp.explain(silu, x, composite=presets.zero(), ledger=level)):
+        assert_same(r.input, F.silu(x))

@@ -170,7 +170,7 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
     """One rule for a linear call and the norm behind it: weight `w a`, bias `b a + shift`, `z` the norm's output."""
     record = call.record
     record.rule, record.entry = above.call.rule, above.call.entry
-    record.note = f"with #{above.call.number} folded in"
+    record.note = f"with #{above.call.number} folded in ({above.call.name})"
     above.call.note = f"folded into #{record.number}"
     record.first, record.last = above.call.first, above.call.last
     readers = Readers()
