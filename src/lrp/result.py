@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence, Set
@@ -28,6 +29,8 @@ __all__ = ["Forward", "finish"]
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2}
 """Residuals above this share of the ledger's scale are worth a warning, by dtype; of the output and the sources, the
 coarser one counts."""
+LARGE = 0.1
+"""What softmax keeps is worth a note above this share of the explained output."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def finish(
         layer_inputs=layer_inputs,
         plan=Plan.of(on_the_way),
         ledger=ledger,
-        notes=tuple(_notes(forward)),
+        notes=(*_notes(forward), *_note_of_softmax(ledger)),
         modules=forward.modules,
     )
     if ledger is not None:
@@ -257,6 +260,18 @@ def _notes(forward: Forward) -> list[str]:
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes
+
+
+def _note_of_softmax(ledger: Ledger | None) -> list[str]:
+    """What to know where a softmax that weighs keeps much."""
+    rows = [] if ledger is None else [row for row in ledger.rows if row.kind == "softmax"]
+    kept = sum(row.amount.abs() for row in rows if "log_softmax" not in row.call)
+    if ledger is None or not isinstance(kept, Tensor):
+        return []
+    share = float((kept / ledger.size).max())
+    if not LARGE <= share < math.inf:
+        return []
+    return [f"softmax keeps {share:.0%} of the output: AttnLRP does not conserve, by design; presets.cp_lrp() does"]
 
 
 def _warn_of_each(ledger: Ledger, tolerance: float, cut: Tensor | None, target: Target | Several) -> None:

@@ -175,3 +175,11 @@ def test_cp_lrp_is_the_gradient_of_detached_gates():
     logits = model.head((h * SEEN.unsqueeze(-1)).sum(1) / SEEN.sum(1, keepdim=True))
     (gradient,) = torch.autograd.grad(logits[:, 1].sum(), x)
     assert_same(r.input, X * gradient, 1e-11)
+
+
+def test_a_large_row_of_softmax_is_said_to_be_by_design():
+    noted = {name: [note for note in decoded(fused, name).notes if "by design" in note] for name in PRESETS}
+    (note,) = noted["attnlrp"]
+    assert "presets.cp_lrp()" in note
+    assert not noted["cp_lrp"]
+    assert not any("by design" in note for note in decoded(fused, "attnlrp", ledger=False).notes)

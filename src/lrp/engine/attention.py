@@ -132,14 +132,16 @@ def _fused(run: Run, call: TorchCall, shares: tuple[float, float, float]) -> Out
 def _seeing(query: Tensor, mask: Any) -> tuple[Tensor, Any]:
     """Queries and mask, with the same scores up to a shift where an added mask hides every key by a huge number.
 
-    There the scores are the mask's alone, and torch's kernel loses the logarithm of the number of keys beside them, so
-    that its gradients would be those of weights of 1.
+    There the scores are the mask's alone, so that the queries do not matter. Torch's kernel for processors loses the
+    logarithm of the number of keys beside them, and its gradients would be those of weights of 1; those for graphics
+    cards give zeros.
     """
     if not isinstance(mask, Tensor) or not mask.is_floating_point():
         return query, mask
     highest = mask.amax(-1, keepdim=True)
-    blind = (highest <= MASKED * torch.finfo(mask.dtype).max) & (highest > -torch.inf)
-    return query.masked_fill(blind, 0), mask - highest.masked_fill(~blind, 0)
+    blind = (highest <= MASKED) & (highest > -torch.inf)
+    shifted = mask - highest.masked_fill(~blind, 0) if mask.device.type == "cpu" else mask
+    return query.masked_fill(blind, 0), shifted
 
 
 class Booked(Node):

@@ -16,8 +16,8 @@ from lrp.rules.base import Kept, Rule
 __all__ = ["MASKED", "Constant", "SoftmaxRule", "Taylor"]
 
 
-MASKED = -0.5
-"""A score below this share of the largest number of its type is a mask, which absorbs what it is added to."""
+MASKED = -1e37
+"""A score below this is a mask, which absorbs what it is added to in every type that can hold it."""
 
 
 class SoftmaxRule(Rule):
@@ -53,7 +53,7 @@ class Taylor(SoftmaxRule):
         else:
             m_x = z * (m - (z * m).sum(dim, keepdim=True))
             # beside others a masked entry has the multiplier 0; where all are masked they have equal weights
-            m_x = torch.where(x <= MASKED * torch.finfo(x.dtype).max, torch.zeros_like(m_x), m_x)
+            m_x = torch.where(x <= MASKED, torch.zeros_like(m_x), m_x)
         return m_x, {"softmax": lambda: _relevance(z, m) - _relevance(x, m_x)}
 
 
