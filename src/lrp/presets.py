@@ -215,7 +215,7 @@ def lrp_all() -> Composite:
 
     Use: for recurrent networks, where the map should say which steps brought in what the output is made of.
 
-    Source: Arras et al. 2017, section 3; Arras et al. 2019 (LRP-all).
+    Source: Arras et al. 2017; Arras et al. 2019 (LRP-all).
 
     >>> print(lrp_all())
     lrp_all

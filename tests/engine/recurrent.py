@@ -81,7 +81,10 @@ def own_loop(made: nn.RNNBase, x: Tensor, states: States, ending: str = "l0") ->
 
 
 class Model(nn.Module):
-    """A recurrent layer and a readout of the sum of its outputs over time, for inputs `(T, N, F)`."""
+    """A recurrent layer and a readout of the sum of its outputs over time, for inputs `(T, N, F)`.
+
+    The readout has a multiplier of its own for each sample, so that mixing them up would show.
+    """
 
     def __init__(self, rnn: nn.RNNBase) -> None:
         super().__init__()
@@ -95,4 +98,4 @@ class Model(nn.Module):
         return self.read(outputs.transpose(0, 1) if self.rnn.batch_first else outputs)
 
     def read(self, outputs: Tensor) -> Tensor:
-        return self.out(outputs.sum(0))
+        return self.out(torch.tanh(outputs.sum(0)))

@@ -104,7 +104,7 @@ def dot(row: Vector, x: Vector) -> float:
 
 
 def shared(relevance: Vector, z: Vector, weights: Matrix, x: Vector) -> Vector:
-    """`R_i = sum_j x_i w_ji / z_j R_j`: Arras et al. 2017, equation 1, without a stabiliser."""
+    """`R_i = sum_j x_i w_ji / z_j R_j`, without a stabiliser."""
     return [
         sum(x[i] * weights[j][i] / z[j] * relevance[j] for j in range(len(z)) if relevance[j]) for i in range(len(x))
     ]
