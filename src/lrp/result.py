@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp.engine.calls import Probe
+from lrp.engine.calls import OpCall, Probe
 from lrp.engine.differences import reference_of
 from lrp.engine.propagate import Measured, prepare, propagate, total
 from lrp.engine.run import Run
@@ -109,7 +109,7 @@ def finish(
         layer_inputs=layer_inputs,
         plan=Plan.of(on_the_way),
         ledger=ledger,
-        notes=(*_notes(forward), *_note_of_softmax(ledger)),
+        notes=(*_notes(forward), *_note_of_attention(ledger, on_the_way)),
         modules=forward.modules,
     )
     if ledger is not None:
@@ -262,13 +262,14 @@ def _notes(forward: Forward) -> list[str]:
     return notes
 
 
-def _note_of_softmax(ledger: Ledger | None) -> list[str]:
-    """What to know where a softmax that weighs keeps much."""
-    rows = [] if ledger is None else [row for row in ledger.rows if row.kind == "softmax"]
-    kept = sum(row.amount.abs() for row in rows if "log_softmax" not in row.call)
-    if ledger is None or not isinstance(kept, Tensor):
+def _note_of_attention(ledger: Ledger | None, calls: Sequence[OpCall]) -> list[str]:
+    """What to know where the softmax of attention keeps much. One behind all attention is no part of it."""
+    weighing = [call.number for call in calls if call.attention]
+    weighed = {call.name for call in calls if weighing and call.number <= weighing[-1]}
+    rows = [] if ledger is None else [row for row in ledger.rows if row.kind == "softmax" and row.call in weighed]
+    if ledger is None or not rows:
         return []
-    share = float((kept / ledger.size).max())
+    share = float((torch.stack([row.amount.abs() for row in rows]).sum(0) / ledger.size).max())
     if not LARGE <= share < math.inf:
         return []
     return [f"softmax keeps {share:.0%} of the output: AttnLRP does not conserve, by design; presets.cp_lrp() does"]

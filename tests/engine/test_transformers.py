@@ -183,3 +183,10 @@ def test_a_large_row_of_softmax_is_said_to_be_by_design():
     assert "presets.cp_lrp()" in note
     assert not noted["cp_lrp"]
     assert not any("by design" in note for note in decoded(fused, "attnlrp", ledger=False).notes)
+
+
+def test_a_softmax_of_the_explained_output_is_no_news():
+    x, w = signed(3, 4, seed=1), 3 * signed(5, 4, seed=2)
+    r = lrp.explain(lambda x: torch.softmax(x @ w.T, -1), x, through_output=True)
+    assert (r.ledger.by_kind()["softmax"].abs() > 0.1 * r.ledger.size).any()
+    assert not any("by design" in note for note in r.notes)
