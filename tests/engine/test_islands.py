@@ -147,6 +147,10 @@ GATES: dict[str, tuple[Function, Function]] = {
     **{name: pair for name, pair in SPELLINGS.items() if pair[1] in (torch.sigmoid, F.hardsigmoid)},
     "sigmoid, twice as steep": (lambda x: 1 / (1 + torch.exp(-2 * x)), lambda x: torch.sigmoid(2 * x)),
     "sigmoid, steep by channel": (lambda x: 1 / (1 + torch.exp(-x * STEEP)), lambda x: torch.sigmoid(x * STEEP)),
+    "sigmoid, by channel in place": (
+        lambda x: torch.exp(-x).pow_(STEEP).add_(1).reciprocal(),
+        lambda x: torch.sigmoid(x * STEEP),
+    ),
     "sigmoid, viewed": (lambda x: logistic(x).view(-1).view_as(x), lambda x: torch.sigmoid(x).view(-1).view_as(x)),
     "1 - sigmoid": (lambda x: 1 - logistic(x), lambda x: 1 - torch.sigmoid(x)),
     "sigmoid by clamp": (lambda x: (x / 6 + 0.5).clamp(0, 1), F.hardsigmoid),

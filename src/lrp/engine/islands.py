@@ -169,6 +169,11 @@ class Replay:
             results.append(function(*arguments, **options))
         return results[-1]
 
+    def shapes(self) -> list[torch.Size]:
+        """The shapes of the constants."""
+        operands = [operand for _, args, kwargs, _ in self.steps for operand in (*args, *kwargs.values())]
+        return [operand.value.shape for operand in operands if isinstance(operand, Held)]
+
     def gate(self, x: Tensor) -> Tensor:
         return numeric_gate(self, x)
 
@@ -260,17 +265,16 @@ def is_gate(point: Point | None) -> bool:
     """
     if point is None or point.root is None or point.root.tensor is None or point.affine or not point.shifted:
         return False
-    x = point.root.tensor
+    x, replay = point.root.tensor, _replay(point)
     with torch.no_grad():
         probes = torch.tensor(_PROBES, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-        z = _replay(point)(probes.view(-1, *(1,) * x.dim()))
+        shape = torch.broadcast_shapes((1,) * x.dim(), *replay.shapes())
+        z = replay(probes.view(-1, *(1,) * x.dim()).expand(-1, *shape))
         if z.is_complex() or len(z) != len(probes):
             return False
-        steps = z.diff(dim=0)
-        rises = torch.stack([steps, -steps]).amin(1) >= 0
-        ends = torch.stack([z[0], z[-1]]).sort(0).values
-        meets = (ends - ends.new_tensor([0, 1]).view(2, *(1,) * x.dim())).abs() < 1e-3
-        return bool((rises.any(0) & meets.all(0)).all())
+        steps, low, high = z.diff(dim=0), torch.minimum(z[0], z[-1]), torch.maximum(z[0], z[-1])
+        monotone = (steps >= 0).all(0) | (steps <= 0).all(0)
+        return bool((monotone & (low.abs() < 1e-3) & ((high - 1).abs() < 1e-3)).all())
 
 
 _PROBES = (-80.0, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, 80.0)
