@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lrp
-from lrp import presets
-from tests.cases.networks import prepare
+from lrp import on, presets
+from lrp.rules import SignalTakesAll, Uniform
+from tests.cases.networks import prepare, signed
 from tests.engine.checks import assert_balanced, assert_same, normal
 
 X = normal(3, 5, seed=1)
@@ -144,3 +147,73 @@ def test_glu_is_its_parts():
     clean = lrp.explain(lambda x: F.linear(x[:, :4] * torch.sigmoid(x[:, 4:]), weight), x, composite=presets.zero())
     assert_same(given.input, clean.input)
     assert torch.equal(given.output, F.linear(F.glu(x), weight))
+
+
+def concatenated(first: Tensor, rest: Tensor) -> Tensor:
+    return torch.cat([first, rest], 1)
+
+
+def put(first: Tensor, rest: Tensor) -> Tensor:
+    whole = torch.cat([rest[:, :1], rest], 1)
+    whole[:, :1] = first
+    return whole
+
+
+def copied(first: Tensor, rest: Tensor) -> Tensor:
+    whole = torch.cat([rest[:, :1], rest], 1)
+    whole[:, :1].copy_(first)
+    return whole
+
+
+def into_a_buffer(first: Tensor, rest: Tensor) -> Tensor:
+    whole = rest.new_full((len(rest), rest.shape[1] + 1), 3.0)
+    whole[:, 1:] = rest
+    whole[:, :1] = first
+    return whole
+
+
+def through_a_view(first: Tensor, rest: Tensor) -> Tensor:
+    whole = torch.zeros(len(rest), rest.shape[1] + 1, dtype=rest.dtype)
+    seen = whole[:]
+    whole[:, 1:].copy_(rest)
+    whole[:, :1].copy_(first)
+    return seen
+
+
+PARTS = {
+    "products": (lambda x: x * x, [(on.product, Uniform())]),
+    "gates": (torch.sigmoid, [(on.product, SignalTakesAll())]),
+    "denominators": (lambda x: x.norm(dim=1, keepdim=True).expand_as(x).reciprocal(), []),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+@pytest.mark.parametrize("whole", [put, copied, into_a_buffer, through_a_view])
+def test_what_is_put_together_of_parts_is_as_if_concatenated(kind: str, whole: Callable[[Tensor, Tensor], Tensor]):
+    part, entries = PARTS[kind]
+    x, signal = signed(2, 3, seed=1), signed(2, 3, seed=2)
+
+    def model(whole: Callable[[Tensor, Tensor], Tensor], x: Tensor, signal: Tensor) -> Tensor:
+        return (whole(part(x[:, -1:] * 2), part(x[:, 1:])) * signal).sum(1)
+
+    ours, truth = (
+        lrp.explain(lambda x, signal, w=w: model(w, x, signal), (x, signal), composite=lrp.Composite(entries))
+        for w in (whole, concatenated)
+    )
+    for a, b in zip(ours.input, truth.input, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert_same(a, b)
+    assert_balanced(ours)
+
+
+def test_constants_beside_gates_are_no_signal():
+    x, signal = signed(2, 3, seed=1), signed(2, 4, seed=2)
+    r = lrp.explain(
+        lambda x, signal: F.pad(torch.sigmoid(x), (1, 0), value=1.0) * signal,
+        (x, signal),
+        target=lambda y: y.sum(1),
+        composite=lrp.Composite([(on.product, SignalTakesAll())]),
+    )
+    assert r.input[0] is None or not r.input[0].any()
+    assert_same(r.input[1], F.pad(torch.sigmoid(x), (1, 0), value=1.0) * signal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from lrp.engine.calls import OpCall
 from lrp.engine.segments import slot_of_base, strided_like
 from lrp.engine.structure import map_tensors
-from lrp.engine.values import Value, storage_of
+from lrp.engine.values import Value, mixed, storage_of
 from lrp.errors import DetachedError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def after_write(run: Run, record: OpCall, written: Tensor, above: bool) -> None:
             old = before.slot if isinstance(before, Value) else None
             slot = slot_of_base(run, record, base, old, written, slot)
         reference = before.reference if isinstance(before, Value) else None
-        run.put(base, Value(linear_above=above, slot=slot, reference=reference))
+        run.put(base, replace(_beside(before, value), linear_above=above, slot=slot, reference=reference))
         value.slot = None if slot is None else strided_like(slot, base, written)
     whole = base if base is not None else written
     for other, known in run.tracker.sharing(written):
@@ -91,7 +92,12 @@ def after_write(run: Run, record: OpCall, written: Tensor, above: bool) -> None:
         if slot is not None and whole.is_contiguous():
             part = strided_like(slot.contiguous(), whole, other)
         reference = known.reference if isinstance(known, Value) else None
-        run.put(other, Value(linear_above=above or was_above, slot=part, reference=reference))
+        run.put(other, replace(_beside(known, value), linear_above=above or was_above, slot=part, reference=reference))
+
+
+def _beside(known: object, value: Value) -> Value:
+    """What holds of a tensor that shares memory with the one written into, which perhaps changed a part of it."""
+    return mixed([known, value] if isinstance(known, Value) else [value])
 
 
 def _shares(tensor: Tensor, other: Tensor) -> bool:

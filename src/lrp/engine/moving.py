@@ -15,7 +15,7 @@ from lrp.engine.outcome import Outcome, TorchCall, data_elsewhere, not_linear, r
 from lrp.engine.segments import slot_through
 from lrp.engine.structure import tensors_in
 from lrp.engine.sums import residual_sum
-from lrp.engine.values import Detached, Value
+from lrp.engine.values import Detached, Value, mixed
 from lrp.ops.moving import DROPOUTS
 from lrp.rules.linear import ArrivingRule
 from lrp.rules.sums import ResidualGamma
@@ -37,11 +37,8 @@ _POINTWISE = frozenset(
 
 def handle_reshape(run: Run, call: TorchCall) -> Outcome:
     """Operations that move elements about, perhaps among constants."""
-    value = Value(factors=_factors(run, call), slot=slot_through(run, call))
-    if not call.constants or call.steered:
-        known = [run.value(tensor) or Value() for tensor in call.data]
-        value.gate = all(each.gate for each in known)
-        value.denominator = all(each.denominator for each in known)
+    value = mixed(run.value(tensor) or Value() for tensor in call.data)
+    value.slot = slot_through(run, call)
     if call.op.name in _POINTWISE and (call.op.name != "where" or _chooses_by_data(run, call)):
         value.point = step(run, call, affine=call.op.name != "where", shifts=call.op.name == "where")
     first = run.value(call.data[0]) or Value()
@@ -70,7 +67,9 @@ def handle_sum(run: Run, call: TorchCall) -> Outcome:
     note = not_linear(call)
     if note:
         return _refused(run, call, note)
-    value = Value(factors=_factors(run, call))
+    value = Value()
+    if not call.constants or call.steered:
+        value.factors = mixed(run.value(tensor) or Value() for tensor in call.data).factors
     if isinstance(call.record.rule, ResidualGamma):
         return Outcome(residual_sum(run, call, call.record.rule), value)
     if call.record.family == "sum":
@@ -126,14 +125,6 @@ def _as(run: Run, call: TorchCall, family: str, handler: Callable[[Run, TorchCal
 
 
 _UNPOOLED = (0, "input")
-
-
-def _factors(run: Run, call: TorchCall) -> int:
-    """How many data factors the pure products among the operands have, where they agree and stand alone; else 1."""
-    if call.constants and not call.steered:
-        return 1
-    counts = {value.factors for tensor in call.data if (value := run.value(tensor)) is not None}
-    return counts.pop() if len(counts) == 1 else 1
 
 
 def _by_index(call: TorchCall) -> bool:

@@ -28,7 +28,7 @@ from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import enter, leave
 from lrp.engine.structure import is_continuous, map_tensors, tensors_in
-from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant, storage_of
+from lrp.engine.values import Detached, Held, Shelf, Tracker, Value, as_constant, mixed, storage_of
 from lrp.engine.verify import Intervals, is_residual, last_calls, reaches, sequence_number
 from lrp.errors import CompositeError, InputError, LRPError
 from lrp.ops.activations import is_rectifier
@@ -226,8 +226,9 @@ class Run(TorchFunctionMode):
             return None
         # not met before: a view of a data tensor that was written to, or made by something the mode did not see
         base = tensor._base
-        if (base is not None and isinstance(self.tracker.get(base), Value)) or reaches(tensor, self.leaves):
-            value = Value(linear_above=True)
+        whole = None if base is None else self.tracker.get(base)
+        if isinstance(whole, Value) or reaches(tensor, self.leaves):
+            value = replace(mixed([whole]) if isinstance(whole, Value) else Value(), linear_above=True)
             self.tracker.put(tensor, value)
             if base is None and tensor.grad_fn is not None:
                 self.strangers.add(tensor.grad_fn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lrp.engine.calls import Foldable
     from lrp.engine.islands import Point
 
-__all__ = ["ByIdentity", "Detached", "Held", "Readers", "Shelf", "Tracker", "Value"]
+__all__ = ["ByIdentity", "Detached", "Held", "Readers", "Shelf", "Tracker", "Value", "mixed"]
 
 T = TypeVar("T")
 
@@ -78,6 +78,17 @@ class Value:
         if not names:
             return replace(self) if index else self
         return replace(self, **{name: getattr(self, name)[index] for name in names})
+
+
+def mixed(values: Iterable[Value]) -> Value:
+    """What holds of a tensor with elements of several: what they agree on. Constants among them do not count."""
+    known = list(values)
+    factors = {value.factors for value in known}
+    return Value(
+        factors=factors.pop() if len(factors) == 1 else 1,
+        gate=all(value.gate for value in known),
+        denominator=all(value.denominator for value in known),
+    )
 
 
 @dataclass(slots=True)
