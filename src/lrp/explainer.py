@@ -15,8 +15,9 @@ from torch import Tensor
 from lrp.composite import Composite
 from lrp.engine.modules import Frame, refuse_compiled, refuse_training
 from lrp.engine.reference import per_sample, references
-from lrp.engine.run import Books, Run
+from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors
+from lrp.engine.taps import Books
 from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
 from lrp.presets import auto, zero

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.run import Books, Run
+from lrp.engine.run import Run
+from lrp.engine.taps import Books
 from lrp.errors import InputError, TargetError
 from lrp.inputs import Inputs
 from lrp.presets import zero

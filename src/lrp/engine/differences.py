@@ -29,6 +29,7 @@ from lrp.engine.values import Value, as_constant
 from lrp.errors import InputError, ModelError
 
 if TYPE_CHECKING:
+    from lrp.engine.facts import Facts
     from lrp.engine.run import Run
 
 __all__ = ["handle_with_reference", "on_reference", "reference_of"]
@@ -39,7 +40,7 @@ _POOLINGS: dict[str, tuple[Callable[..., Any], int]] = {
 }
 
 
-def reference_of(run: Run, tensor: Tensor) -> Tensor:
+def reference_of(run: Facts, tensor: Tensor) -> Tensor:
     """The counterpart of a data tensor."""
     value = run.value(tensor)
     if value is None or not isinstance(value.reference, Tensor):
