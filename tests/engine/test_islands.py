@@ -155,17 +155,23 @@ GATES: dict[str, tuple[Function, Function]] = {
     "1 - sigmoid": (lambda x: 1 - logistic(x), lambda x: 1 - torch.sigmoid(x)),
     "sigmoid by clamp": (lambda x: (x / 6 + 0.5).clamp(0, 1), F.hardsigmoid),
 }
+FACTORS: dict[str, Callable[[Function, Tensor, Tensor], Tensor]] = {
+    "of another": lambda phi, x, y: phi(x) * y,
+    "of its root and another": lambda phi, x, y: (x * phi(x)) * y,
+    "of another and its root": lambda phi, x, y: phi(x) * y * x,
+}
 LRP_ALL = [(on.product, rules.SignalTakesAll())]
 
 
+@pytest.mark.parametrize("factor", FACTORS)
 @pytest.mark.parametrize("entries", [[], LRP_ALL], ids=["zero", "LRP-all"])
 @pytest.mark.parametrize(("by_hand", "fused"), pairs({**SPELLINGS, **GATES}))
-def test_as_a_factor_of_another_tensor(by_hand: Function, fused: Function, entries: list[object]) -> None:
+def test_as_a_factor(by_hand: Function, fused: Function, entries: list[object], factor: str) -> None:
     x, other = torch.stack([POINTS, signed(10, seed=3)]), signed(2, 10, seed=5)
     both = torch.stack([x, other])
     m = multiplier_for(x)
-    ours = drive(lambda t: by_hand(t[0]) * t[1], both, m, entries, ledger="calls")
-    twin = drive(lambda t: fused(t[0]) * t[1], both, m, entries)
+    ours = drive(lambda t: FACTORS[factor](by_hand, *t.unbind()), both, m, entries, ledger="calls")
+    twin = drive(lambda t: FACTORS[factor](fused, *t.unbind()), both, m, entries)
     assert_same(ours.input, twin.input, 1e-7 if by_hand is SPELLINGS["cast"][0] else 1e-12)
     assert_balanced(ours)
     assert_blameless(ours)

@@ -17,6 +17,14 @@ from tests.engine.test_detached import CUTS, Cut, PartlyCut, linear
 from tests.ops.driving import assert_books_balance, assert_same_map, drive, kept, multiplier_for
 
 X = signed(3, 4, seed=1)
+
+
+def part_in_place(x: Tensor) -> Tensor:
+    x = 3 * x
+    x[:, 1:].tanh_()
+    return x
+
+
 LEVELS = ["sinks", "calls"]
 
 # What is stopped, and the function without it. `x` reaches the output by another way too.
@@ -27,6 +35,7 @@ STOPPED: dict[str, tuple[Any, Any, Any]] = {
     "sum": (on.sum, lambda x: torch.cat([2 * x, x + x.tanh()], 1), lambda x: torch.cat([2 * x, 0 * x], 1)),
     "view": (on.op(torch.Tensor.view), lambda x: 2 * x + x.view(3, 4), lambda x: 2 * x),
     "in place": (on.activation, lambda x: 2 * x + (3 * x).tanh_(), lambda x: 2 * x),
+    "in place in a part": (on.activation, part_in_place, lambda x: 3 * x * torch.tensor([1.0, 0, 0, 0]).double()),
     "several outputs": (on.op(torch.sort), lambda x: 2 * x + torch.sort(x, 1).values, lambda x: 2 * x),
     "without a rule": (on.op(torch.frac), lambda x: 2 * x + torch.frac(x), lambda x: 2 * x),
 }

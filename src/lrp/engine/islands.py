@@ -115,16 +115,13 @@ def step(run: Run, call: TorchCall, *, affine: bool = False, shifts: bool = Fals
     kwargs = {name: operand(argument) for name, argument in call.kwargs.items()} if call.kwargs else None
     if _Unknown in args or (kwargs and _Unknown in kwargs.values()):
         return None
-    return Point(
-        root,
-        None,
-        affine and all(point.affine for point in known.values()),
-        shifts or any(point.shifted for point in known.values()),
-        call.function,
-        args,
-        kwargs,
-        call.written is not None,
-    )
+    point = Point(root, function=call.function, args=args, kwargs=kwargs, writes=call.written is not None)
+    point.affine = affine and all(each.affine for each in known.values())
+    point.shifted = shifts or any(each.shifted for each in known.values())
+    if point.shifted and not point.affine:
+        (at_zero,) = _values(point, (0.0,))
+        point.shifted = not bool((at_zero.abs() <= 64 * torch.finfo(at_zero.dtype).eps).all())
+    return point
 
 
 def _broadcasts(shape: Sequence[int], into: Sequence[int]) -> bool:
@@ -265,19 +262,23 @@ def is_gate(point: Point | None) -> bool:
     """
     if point is None or point.root is None or point.root.tensor is None or point.affine or not point.shifted:
         return False
+    z = _values(point, (-80.0, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, 80.0))
+    if z.is_complex():
+        return False
+    steps, low, high = z.diff(dim=0), torch.minimum(z[0], z[-1]), torch.maximum(z[0], z[-1])
+    monotone = (steps >= 0).all(0) | (steps <= 0).all(0)
+    return bool((monotone & (low.abs() < 1e-3) & ((high - 1).abs() < 1e-3)).all())
+
+
+def _values(point: Point, probes: tuple[float, ...]) -> Tensor:
+    """What a point is where its root is one of some numbers everywhere, stacked; constants may tell elements apart."""
+    assert point.root is not None
+    assert point.root.tensor is not None
     x, replay = point.root.tensor, _replay(point)
     with torch.no_grad():
-        probes = torch.tensor(_PROBES, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+        numbers = torch.tensor(probes, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
         shape = torch.broadcast_shapes((1,) * x.dim(), *replay.shapes())
-        z = replay(probes.view(-1, *(1,) * x.dim()).expand(-1, *shape))
-        if z.is_complex() or len(z) != len(probes):
-            return False
-        steps, low, high = z.diff(dim=0), torch.minimum(z[0], z[-1]), torch.maximum(z[0], z[-1])
-        monotone = (steps >= 0).all(0) | (steps <= 0).all(0)
-        return bool((monotone & (low.abs() < 1e-3) & ((high - 1).abs() < 1e-3)).all())
-
-
-_PROBES = (-80.0, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, 80.0)
+        return replay(numbers.view(-1, *(1,) * x.dim()).expand(-1, *shape))
 
 
 def has_finite_offset(phi: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], bool]:

@@ -139,7 +139,7 @@ class Stopped(Node):
     def forward(
         ctx: Any, z: Tensor, in_place: bool, relevance_form: bool, slot: Tensor | None, *data: Tensor
     ) -> Tensor:
-        ctx.relevance_form, ctx.data = relevance_form, len(data)
+        ctx.relevance_form, ctx.data, ctx.in_place = relevance_form, len(data), in_place
         ctx.save_for_backward(z.clone() if in_place else z)
         return _same(ctx, z, in_place)
 
@@ -147,7 +147,9 @@ class Stopped(Node):
     def backward(ctx: Any, m: Tensor) -> Any:
         (z,) = ctx.saved_tensors
         kept = m if ctx.relevance_form else torch.where(m == 0, torch.zeros_like(m), z * m)
-        return None, None, None, kept.sum() if ctx.needs_input_grad[3] else None, *[None] * ctx.data
+        # torch takes None for a part written into a tensor to mean that nothing goes to the rest of it either
+        handed = torch.zeros_like(m) if ctx.in_place else None
+        return handed, None, None, kept.sum() if ctx.needs_input_grad[3] else None, *[None] * ctx.data
 
 
 class Scale(Node):
