@@ -194,11 +194,14 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
 
 def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor) -> Tensor:
     """The native batch norm of `data` in the place of `x`, with its shift in the ledger."""
-    z: Tensor = call.run(lambda tensor: data if tensor is x else as_constant(tensor))
-    if not run.books:
-        return z
-    _, shift = _scale_and_shift(call)
-    return run.constants(call.record, z, shift.view(-1, *[1] * (z.dim() - 2)), "shift")
+    if run.books:
+        shift = _scale_and_shift(call)[1]
+        bias = _norm_arguments(call)[4]
+        # the bias's gradient is the sum of what arrives, which torch's backward pass has at hand
+        bias = run.offset(call.record, torch.zeros_like(shift) if bias is None else bias, kind="shift", amount=shift)
+        call = call.replace([(4 if call.function is F.batch_norm else 2, "bias", bias)])
+        return call.run(lambda tensor: data if tensor is x else bias if tensor is bias else as_constant(tensor))
+    return call.run(lambda tensor: data if tensor is x else as_constant(tensor))
 
 
 def _scale_and_shift(call: TorchCall) -> tuple[Tensor, Tensor]:
