@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.overrides import get_overridable_functions, resolve_name
 
-from lrp.engine.run import _CUTS
+from lrp.engine.cuts import CUTS
 from lrp.ops.metadata import METADATA
 from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup
@@ -59,7 +59,7 @@ def operator_of() -> dict[Any, list[Any]]:
 def is_known(function: Callable[..., Any]) -> bool:
     name = getattr(function, "__name__", "")
     plain = name if name.endswith("__") else name.removesuffix("_")
-    return lookup(function) is not None or function in METADATA | _CUTS or {name, plain} & REFUSED.keys() != set()
+    return lookup(function) is not None or function in METADATA | CUTS or {name, plain} & REFUSED.keys() != set()
 
 
 def is_met(function: Callable[..., Any]) -> bool:

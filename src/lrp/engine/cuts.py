@@ -18,7 +18,7 @@ from lrp.engine.verify import sequence_number
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["cuts", "off_the_graph", "past_a_cut"]
+__all__ = ["CUTS", "cuts", "off_the_graph", "past_a_cut"]
 
 _TO_PYTHON = frozenset(
     getattr(torch.Tensor, name)
@@ -26,13 +26,13 @@ _TO_PYTHON = frozenset(
 )
 _data: Any = torch.Tensor.data
 _DETACHING = {torch.Tensor.detach, torch.detach, torch.Tensor.detach_, torch.detach_copy}
-_CUTS = frozenset({*_DETACHING, _data.__get__, _data.__set__}) | _TO_PYTHON
+CUTS = frozenset({*_DETACHING, _data.__get__, _data.__set__}) | _TO_PYTHON
 """Calls whose result no longer knows where it came from."""
 
 
 def cuts(func: Any) -> bool:
     """Whether the result of a torch call made now will not know where it came from."""
-    return func in _CUTS or not torch.is_grad_enabled()
+    return func in CUTS or not torch.is_grad_enabled()
 
 
 def past_a_cut(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], data: list[Tensor]) -> Any:
@@ -46,7 +46,7 @@ def past_a_cut(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     call.entry = run.composite.label(number)
     start = sequence_number()
     with torch.inference_mode(False), torch.enable_grad():
-        if func not in _CUTS:
+        if func not in CUTS:
             return run.call(func, args, kwargs)
         passed: Tensor = Identity.apply(data[0], False)
     run.tracker.put(passed, replace(run.value(data[0]) or Value(), foldable=None, readers=None))
@@ -74,7 +74,7 @@ def off_the_graph(
         args = map_tensors(as_constant, args)
     result = func(*args, **kwargs)
     if data:
-        how = f".{func.__name__}()" if func in _CUTS else "torch.no_grad()"
+        how = f".{func.__name__}()" if func in CUTS else "torch.no_grad()"
         lost = Detached(run.modules.path, ".data" if func.__name__ == "__get__" else how)
     if lost is not None:
         outputs = tensors_in(result)
