@@ -485,8 +485,8 @@ BAD_PARTS = {
 @pytest.mark.parametrize("what", BAD_PARTS)
 def test_bad_parts_print_the_structure(what: str):
     path, model, words = BAD_PARTS[what]
-    call = lambda: lrp.explain(lambda x: model(MODEL(x)), X, target=targets.At(path, 1))  # noqa: E731
-    check_error(call, f"no part {path!r}", words)
+    target = targets.At(path, 1)
+    check_error(lambda: lrp.explain(lambda x: model(MODEL(x)), X, target=target), f"no part {path!r}", words)
 
 
 def test_output_of_many_parts_needs_at():

@@ -238,7 +238,10 @@ def test_inputs_of_several_kinds() -> None:
 def test_rules_at_a_source_reach_the_tokens() -> None:
     ids = IDS[:, :2]
     weight = signed(3, 8, seed=7)
-    model: Callable[[Tensor], Tensor] = lambda ids: F.linear(F.embedding(ids, TABLE).flatten(1), weight)  # noqa: E731
+
+    def model(ids: Tensor) -> Tensor:
+        return F.linear(F.embedding(ids, TABLE).flatten(1), weight)
+
     entries = [(on.first & on.linear, rules.Flat(0.0))]
     r = lrp.explain(model, ids, target=1, composite=lrp.Composite(entries))
     assert_same_map(r.input, (model(ids)[:, 1:2] / 2).expand(2, 2))

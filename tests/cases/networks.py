@@ -68,6 +68,11 @@ def prepare(model: nn.Module, seed: int) -> nn.Module:
                 module.weight.copy_(normal(module.weight, (2 / fan_in) ** 0.5))
                 if module.bias is not None:
                     module.bias.copy_(normal(module.bias, 0.2))
+            elif isinstance(module, (nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)):
+                for parameter in module.parameters(recurse=False):
+                    parameter.copy_(normal(parameter, parameter.shape[-1] ** -0.5))
+                if getattr(module, "padding_idx", None) is not None:
+                    module.weight[module.padding_idx] = 0
     return model
 
 

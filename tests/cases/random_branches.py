@@ -30,7 +30,8 @@ def residual(of: Step, h: Tensor, make: Make) -> nn.Module:
         "function": lambda s, t: torch.add(t, s.body(t), alpha=alpha),
         "in place": lambda s, t: t.add_(s.body(t), alpha=alpha),
         "module in place": into_body,
-        BY_HAND: lambda s, t: torch.stack([t, alpha * s.body(t)]).sum(0),
+        # not by stack and sum: an activation written by hand may go on behind it, and ends at what is not pointwise
+        BY_HAND: lambda s, t: t.sub(-alpha * s.body(t)),
     }
     return Call(functions[spelling], body=body)
 
@@ -78,12 +79,13 @@ def product(of: Step, h: Tensor, make: Make) -> nn.Module:
 
 @builds
 def contraction(of: Step, h: Tensor, make: Make) -> nn.Module:
-    """`body(h) h^T h` over the last two axes: matrix products of data."""
+    """`body(h) h^T h` over the last two axes: matrix products of data, kept from growing beyond all numbers."""
     body, spelling = make.branch(of.bodies[0], h), make.spelled(of)
+    scale = 1 / max(float(h.abs().max()), 1.0) ** 2
 
     def run(s: Any, t: Tensor) -> Tensor:
         y, shape = s.body(t), t.shape
-        y, t = (each.reshape(len(t), -1, shape[-1]) for each in (y, t))
+        y, t = scale * y.reshape(len(t), -1, shape[-1]), t.reshape(len(t), -1, shape[-1])
         if spelling == "in place":
             return torch.einsum("nij,nkj,nkl->nil", y, t, t).reshape(shape)
         if spelling == "module":

@@ -167,7 +167,7 @@ def test_a_picture_for_each_target(lrp_cli: Cli, conv: list[str], tmp_path: Path
         f"{kind}-target{which}.png" for kind in ("heatmap", "overlay") for which in ("1-top-2", "2-diff-eel-0")
     ]
     with Image.open(tmp_path / "one" / "heatmap-target2-diff-eel-0.png") as picture:
-        assert picture.text["lrp:target"] == "the output: class 4 minus class 0"  # type: ignore[attr-defined]
+        assert picture.info["lrp:target"] == "the output: class 4 minus class 0"
 
 
 def test_tokens(lrp_cli: Cli, conv: list[str]) -> None:

@@ -103,7 +103,7 @@ def test_the_ledger_changes_no_number(network: Network, recipe: Recipe) -> None:
     assert without.ledger is None
     for level in ("sinks", "calls"):
         ours = explain(network, recipe, ledger=level)
-        assert all(torch.equal(a, b) for a, b in zip(tensors(ours.input), tensors(without.input), strict=True))
+        assert_alike(ours.input, without.input, 1e-13)  # it may change the order in which ways are added up
 
 
 @law(40)

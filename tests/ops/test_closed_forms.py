@@ -181,10 +181,11 @@ def test_the_largest_of_each_group_written_into_a_buffer() -> None:
     x, at = numbers(2, 3, -5), torch.tensor([0, 0, 1])
     for start, truth, constant in ((0.0, (0, 3, 0), 0), (10.0, (0, 0, 0), 30), (-9.0, (0, 3, -10), 0)):
         into = torch.full((2,), start, dtype=torch.float64)
-        r = explained(
-            lambda x, into=into: (into.clone().scatter_reduce_(0, at, x, "amax") * numbers(1, 2)).sum(),  # type: ignore[misc]
-            x,
-        )
+
+        def largest(x: Tensor, into: Tensor = into) -> Tensor:
+            return (into.clone().scatter_reduce_(0, at, x, "amax") * numbers(1, 2)).sum()
+
+        r = explained(largest, x)
         assert torch.equal(r.input, numbers(*truth))
         assert kept(r, "constant") == constant
 

@@ -35,7 +35,7 @@ def reference_of(
     from torch import Tensor
 
     if word is None or word == "zero":
-        return word  # type: ignore[return-value]
+        return None if word is None else "zero"
     if word == "mean":
         if len(inputs) == 1:
             raise InputError(
