@@ -209,8 +209,7 @@ def _scale_and_shift(call: TorchCall) -> tuple[Tensor, Tensor]:
     _, mean, var, weight, bias, _, eps = _norm_arguments(call)
     scale = torch.rsqrt(var + eps)
     scale = scale if weight is None else scale * as_constant(weight)
-    shift = -mean * scale
-    return scale, shift if bias is None else shift + as_constant(bias)
+    return scale, -mean * scale if bias is None else torch.addcmul(as_constant(bias), mean, scale, value=-1)
 
 
 def _norm_arguments(call: TorchCall) -> tuple[Any, Any, Any, Any, Any, bool, float]:

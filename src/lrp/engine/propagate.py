@@ -172,8 +172,7 @@ def wide(tensor: Tensor) -> Tensor:
 def relevance(value: Tensor, multiplier: Tensor) -> Tensor:
     """`value * multiplier`, `Re(conj(value) * multiplier)` of complex tensors; 0 where the multiplier is 0."""
     value, multiplier = wide(value), wide(multiplier)
-    product = torch.where(multiplier == 0, torch.zeros_like(multiplier), value.conj() * multiplier)
-    return product.real
+    return torch.where(multiplier == 0, 0, value.conj() * multiplier).real
 
 
 def total(amounts: Tensor, several: bool) -> Tensor:
