@@ -172,5 +172,5 @@ def storage_of(tensor: Tensor) -> int:
 def as_constant(tensor: Tensor) -> Tensor:
     """The tensor without its graph, usable in a backward pass."""
     if tensor.is_inference() and not torch.is_inference_mode_enabled():
-        return tensor.clone()
+        return tensor.detach().clone()
     return tensor.detach() if tensor.requires_grad else tensor
