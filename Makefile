@@ -1,8 +1,9 @@
-# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers: .venv-peers).
+# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers: .venv-peers, .venv-lxt).
 # Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
 
 VENV  := .venv
 PEERS := .venv-peers
+LXT   := .venv-lxt
 BIN   := $(VENV)/bin
 PIP_INSTALL := -m pip install --disable-pip-version-check -qq -c constraints.txt
 JOBS  ?= 2
@@ -10,10 +11,10 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers bench faithfulness
+.PHONY: help demo test random lint format peers peers-lxt bench faithfulness
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed-demo ## explain the tutorial model, then a photograph
 	@echo "== 1 of 2: the tutorial model, a multilayer perceptron on five rows of a table"
@@ -46,6 +47,9 @@ faithfulness: $(VENV)/.installed-dev ## remove patches in the order of each pres
 peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
 	PEERS=$(PEERS) tests/agreement/make_peers.sh
 
+peers-lxt: $(LXT)/bin/pip ## compare with LXT on tiny transformers, live, and write its stored values anew
+	LXT=$(LXT) tests/agreement/make_lxt.sh
+
 # One stamp per environment: a second `make` installs nothing unless the requirements changed.
 
 $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/pip
@@ -58,7 +62,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
 	@touch $(VENV)/.installed-demo $@
 
-$(VENV)/bin/pip $(PEERS)/bin/pip: # made last by venv, so a half-made environment is made again
+$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip: # made last by venv, so a half-made environment is made again
 	@for python in $(PYTHON) python3.11 python3; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "$$python -m venv $(@:/bin/pip=)"; exec $$python -m venv $(@:/bin/pip=); \
