@@ -177,3 +177,28 @@ def test_the_model_keeps_its_weights():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     lrp.explain(model, X, composite=PRESETS["epsilon_plus"]())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def as_tokens(h: Tensor) -> Tensor:
+    """The same numbers with the strides that transposed tokens have."""
+    return h.flatten(2).transpose(1, 2).contiguous().transpose(1, 2).view_as(h)
+
+
+@pytest.mark.parametrize("samples", [1, 2])
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("before", [False, True], ids=["", "strides before"])
+@pytest.mark.parametrize("after", [False, True], ids=["", "strides after"])
+def test_strides_do_not_matter(samples: int, reference: bool, before: bool, after: bool) -> None:
+    """torch's own gradient of a batch norm is wrong for one sample with the strides of transposed tokens."""
+    norm = prepare(nn.BatchNorm2d(4), seed=5)
+    x, head = normal(samples, 4, 3, 2, seed=6), normal(5, 4, seed=7)
+
+    def model(x: Tensor) -> Tensor:
+        h = norm(as_tokens(x) if before else x)
+        return F.linear(h.flatten(2).transpose(1, 2) if after else h.flatten(2).mT.contiguous(), head).sum(1)
+
+    given = {"reference": torch.zeros_like(x)} if reference else {}
+    r = lrp.explain(model, x, target=1, composite=lrp.presets.zero(), **given)
+    scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+    assert_same(r.input, x * (scale * head[1]).view(-1, 1, 1))
+    assert_balanced(r)

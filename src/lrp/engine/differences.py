@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lrp.engine.batch_norm import by_channel
 from lrp.engine.nodes import Node
 from lrp.engine.outcome import Outcome, TorchCall, not_linear, uncovered
 from lrp.engine.pointwise import is_elementwise
@@ -75,6 +76,8 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
         return call.run(lambda t: data[id(t)] if t is written and call.is_data(t) else as_constant(t))
 
     chosen = record.entry != "(default)"
+    if call.op.name == "batch_norm" and not more and x is call.get(0, "input"):
+        return Outcome(by_channel(run, call, data[id(x)]), value)
     if _is_affine(call) or (family == "select" and chosen):
         return Outcome(native(), value)
     record.gradient = False
@@ -99,11 +102,10 @@ def handle_with_reference(run: Run, call: TorchCall) -> Outcome:
 
 def _is_affine(call: TorchCall) -> bool:
     """Whether a call is linear in its data up to constants, which cancel."""
-    x, *more = call.data
+    more = call.data[1:]
     if call.record.family in _ADDING:
         return not not_linear(call)
-    normed = call.op.name == "batch_norm" and x is call.get(0, "input")
-    return not more and (normed or call.record.family in ("affine", "linear", "conv", "division"))
+    return not more and call.record.family in ("affine", "linear", "conv", "division")
 
 
 def _has_a_slope(call: TorchCall) -> bool:

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from lrp.engine.attention import handle_attention
+from lrp.engine.batch_norm import refuse_batch_statistics
 from lrp.engine.differences import handle_with_reference
 from lrp.engine.division import family_of_division, handle_division
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
 from lrp.engine.islands import is_gate, step
-from lrp.engine.linear import handle_linear, handle_norm, refuse_batch_statistics
+from lrp.engine.linear import handle_linear, handle_norm
 from lrp.engine.moving import PAIRWISE, handle_put, handle_reshape, handle_select, handle_sum
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped

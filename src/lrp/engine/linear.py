@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from lrp.engine.batch_norm import by_channel, refuse_batch_statistics, scale_and_shift
 from lrp.engine.calls import Foldable
 from lrp.engine.nodes import InputNode, LinearNode, Pointwise
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
@@ -17,14 +16,13 @@ from lrp.engine.reference import Referenced
 from lrp.engine.values import Readers, Value, as_constant
 from lrp.engine.weighted import as_weighted
 from lrp.engine.written_out import handle_written_out
-from lrp.errors import TrainingModeError
 from lrp.rules.linear import ArrivingRule, InputRule, LinearOp, LinearRule
 from lrp.rules.pointwise import PointwiseRule
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["handle_linear", "handle_norm", "refuse_batch_statistics"]
+__all__ = ["handle_linear", "handle_norm"]
 
 
 def handle_linear(run: Run, call: TorchCall) -> Outcome:
@@ -148,22 +146,10 @@ def handle_norm(run: Run, call: TorchCall) -> Outcome:
 
         z = Pointwise.apply(data, compute, rule, None, False, run.relevance_form, *run.slots(record, rule.kinds, data))
         return Outcome(z, Value(slot=slot))
-    z = _affine(run, call, x, data)
+    z = by_channel(run, call, data)
     if isinstance(rule, ArrivingRule):
         z = run.arriving(record, z, rule, 1 - z.dim())
     return Outcome(z, Value(slot=slot))
-
-
-def refuse_batch_statistics(call: TorchCall) -> None:
-    """Batch norm that is not an affine map: its output depends on the batch."""
-    _, mean, _, _, _, training, _ = _norm_arguments(call)
-    if training or mean is None:
-        raise TrainingModeError(
-            "batch norm uses the statistics of the batch, so each output depends on the other samples",
-            where=call.record.name,
-            seen="training=True" if mean is not None else "no running statistics",
-            cure="model.eval(), and batch norm layers with track_running_stats=True",
-        )
 
 
 def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
@@ -178,11 +164,11 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         record.bracketed = run.relevance_form  # the way in is that of the linear call
         plain = run.tap(record, above.plain, inside=True)
         above.call.arrived += record.handed
-        z = _affine(run, call, x, plain)
+        z = by_channel(run, call, plain)
         assert isinstance(record.rule, ArrivingRule)
         z = run.arriving(record, z, record.rule, 1 - z.dim())
     else:
-        scale, shift = _scale_and_shift(call)
+        scale, shift = scale_and_shift(call)
         b = shift.view(-1, *[1] * (x.dim() - 2))
         b = b if above.op.bias is None else b + above.op.bias * scale.view_as(b)
         op = replace(above.op, weight=above.scaled(above.op.weight, scale), bias=b)
@@ -190,35 +176,3 @@ def _folded(run: Run, call: TorchCall, x: Tensor, above: Foldable) -> Outcome:
         z = _ruled(run, call, above.x, data, op, lambda: call.run(as_constant), readers)
     above.outputs.append(run.measure(z, inside=record.bracketed))
     return Outcome(z, Value(linear_above=True, readers=readers))
-
-
-def _affine(run: Run, call: TorchCall, x: Tensor, data: Tensor) -> Tensor:
-    """The native batch norm of `data` in the place of `x`, with its shift in the ledger."""
-    if run.books:
-        shift = _scale_and_shift(call)[1]
-        bias = _norm_arguments(call)[4]
-        # the bias's gradient is the sum of what arrives, which torch's backward pass has at hand
-        bias = run.offset(call.record, torch.zeros_like(shift) if bias is None else bias, kind="shift", amount=shift)
-        call = call.replace([(4 if call.function is F.batch_norm else 2, "bias", bias)])
-        return call.run(lambda tensor: data if tensor is x else bias if tensor is bias else as_constant(tensor))
-    return call.run(lambda tensor: data if tensor is x else as_constant(tensor))
-
-
-def _scale_and_shift(call: TorchCall) -> tuple[Tensor, Tensor]:
-    """Batch norm as `z = scale x + shift`, per channel."""
-    _, mean, var, weight, bias, _, eps = _norm_arguments(call)
-    scale = torch.rsqrt(var + eps)
-    scale = scale if weight is None else scale * as_constant(weight)
-    return scale, -mean * scale if bias is None else torch.addcmul(as_constant(bias), mean, scale, value=-1)
-
-
-def _norm_arguments(call: TorchCall) -> tuple[Any, Any, Any, Any, Any, bool, float]:
-    """(x, mean, var, weight, bias, training, eps) of `F.batch_norm` or `torch.batch_norm`."""
-    x = call.get(0, "input")
-    if call.function is F.batch_norm:
-        mean, var = call.get(1, "running_mean"), call.get(2, "running_var")
-        weight, bias = call.get(3, "weight"), call.get(4, "bias")
-    else:
-        weight, bias = call.get(1, "weight"), call.get(2, "bias")
-        mean, var = call.get(3, "running_mean"), call.get(4, "running_var")
-    return x, mean, var, weight, bias, bool(call.get(5, "training", False)), float(call.get(7, "eps", 1e-5))

@@ -25,6 +25,7 @@ from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "Arriving",
+    "ByChannel",
     "Constants",
     "Enter",
     "Exit",
@@ -183,6 +184,30 @@ class Constants(Node):
         arrived = m.sum_to_size(constant.shape)
         kept = torch.where(arrived == 0, torch.zeros_like(arrived), arrived * constant.conj())
         return m, None, None, kept.sum().real
+
+
+class ByChannel(Node):
+    """`z = scale x + shift` with numbers for each channel, and what `shift` keeps booked.
+
+    torch's own backward pass of a batch norm is wrong on processors for one sample whose strides are neither those of
+    a contiguous tensor nor of one with channels last, which transposing tokens makes (torch 2.13).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, compute: Callable[[], Tensor], scale: Tensor, shift: Tensor, slot: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(scale, shift)
+        return compute()
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Any:
+        scale, shift = ctx.saved_tensors
+        kept = None
+        if ctx.needs_input_grad[4]:
+            arrived = m.sum([0, *range(2, m.dim())])
+            kept = torch.where(arrived == 0, 0, arrived * shift).sum()
+        return (m * scale.view(-1, *[1] * (m.dim() - 2))).to(m.dtype), None, None, None, kept
 
 
 class Arriving(Node):

@@ -87,12 +87,12 @@ class Taps(Facts):
     def offset(self, call: OpCall, constant: Tensor, *, kind: str = "constant", amount: Tensor | None = None) -> Tensor:
         """An alias of an additive constant; `amount` (its value) times its gradient is what it keeps."""
         known = self.tracker.get(constant)
-        kind, where = ("detached", known.path) if isinstance(known, Detached) else (kind, call.path)
+        kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
         constant = as_constant(constant)
         if not self._keeps or not is_continuous(constant):
             return constant
         leaf = constant.detach().requires_grad_()
-        self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant if amount is None else amount), where))
+        self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant), where))
         return leaf
 
     def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
