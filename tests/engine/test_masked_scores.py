@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import lrp
 from lrp import presets
 from tests.cases.networks import prepare
-from tests.engine.checks import assert_balanced, assert_blameless, normal
+from tests.engine.checks import assert_balanced, assert_blameless, assert_same, normal
 
 X = normal(3, 4, seed=1)
 
@@ -39,3 +39,22 @@ def test_masked_scores_carry_nothing(level: Any):
     assert_balanced(r)
     if level == "calls":
         assert_blameless(r)
+
+
+@pytest.mark.parametrize("name", ["exp", "sigmoid"])
+def test_what_a_mask_has_made_infinite_stays_at_the_activation(name: str) -> None:
+    """Mamba-2's decays are `exp` of scores that a mask of minus infinity hides."""
+    x, mask = normal(2, 4, seed=1), torch.ones(4, 4, dtype=torch.bool).tril()
+    phi = getattr(torch, name)
+    r = lrp.explain(
+        lambda x: phi(x[..., None].expand(2, 4, 4).masked_fill(~mask, -torch.inf)).sum(-1),
+        x,
+        target=lambda y: y[:, 2],
+        composite=lrp.presets.zero(),
+        ledger="calls",
+    )
+    truth = torch.zeros_like(x)
+    truth[:, 2] = 3 * (phi(x) - phi(torch.zeros_like(x)))[:, 2]
+    assert_same(r.input, truth)
+    assert_balanced(r)
+    assert_blameless(r)

@@ -175,7 +175,7 @@ class Replay:
         return numeric_gate(self, x)
 
     def offset(self, x: Tensor) -> Tensor:
-        return self(torch.zeros_like(x))
+        return self(x.masked_fill(x.isfinite(), 0))
 
 
 def _replay(point: Point) -> Replay:

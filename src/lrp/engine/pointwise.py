@@ -62,7 +62,7 @@ class ActivationCall:
         return numeric_gate(self.function, x) if self.gate_function is None else self.gate_function(x)
 
     def offset(self, x: Tensor) -> Tensor:
-        return self.function(torch.zeros_like(x))
+        return self.function(x.masked_fill(x.isfinite(), 0))
 
 
 def handle_activation(run: Run, call: TorchCall) -> Outcome:

@@ -23,7 +23,7 @@ class Activation(Protocol):
         """`(phi(x) - phi(0)) / x`, with its limit at 0."""
 
     def offset(self, x: Tensor) -> Tensor:
-        """`phi(0)`."""
+        """`phi(0)`; `phi(x)` where x is infinite, which hands nothing on."""
 
 
 class PointwiseRule(Rule):
@@ -75,7 +75,7 @@ class Gate(PointwiseRule):
     ) -> tuple[Tensor, Kept]:
         assert activation is not None
         offset = activation.offset(x)
-        change = activation.gate(x) * x  # phi(x) - phi(0)
+        change = torch.where(x.isfinite(), activation.gate(x) * x, 0)  # phi(x) - phi(0)
         # with no offset all of it is handed on, also by a unit that is zero; else by z itself: where a sigmoid is
         # nearly 0, the sum of change and offset is rounding alone
         whole = (offset == 0) | (z == 0)
