@@ -280,3 +280,39 @@ def test_a_clamp_that_holds_zero_shifts_nothing() -> None:
         r = lrp.explain(lambda x, f=function: ((f(x) * x) * (x + x.flip(1))).sum(1), x, composite=entries)
         # 3 * 3 * 1 = 9: a third to each factor; the sum 1 of 3 and -2 hands on its 3 as 9 and -6
         assert_same(r.input, torch.tensor([[15.0, -6.0]], dtype=torch.float64))
+
+
+COMPARED: dict[str, tuple[Function, Function]] = {
+    "shifted": (lambda x: x * (x + 1 >= 0), lambda x: torch.where(x >= -1, x, torch.zeros_like(x))),
+    "of an activation": (lambda x: x * (torch.exp(x) >= 1), F.relu),
+    "as numbers": (lambda x: x * (torch.exp(x) >= 1).to(x.dtype), F.relu),
+}
+
+
+@pytest.mark.parametrize(("by_hand", "fused"), pairs(COMPARED))
+def test_a_comparison_within_an_activation(by_hand: Function, fused: Function) -> None:
+    x = torch.stack([POINTS, signed(10, seed=3)])
+    m = multiplier_for(x)
+    ours = drive(by_hand, x, m, ledger="calls")
+    assert_same(ours.input, drive(fused, x, m).input)
+    assert_balanced(ours)
+
+
+def test_a_half_at_zero_is_an_offset_in_bfloat16_too() -> None:
+    """Its rounding is coarse, a sigmoid's 0.5 is none."""
+    x, other = (signed(2, 10, seed=seed).bfloat16() for seed in (3, 5))
+
+    def model(silu: Function) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, other: (silu(x) * other).sum(1)
+
+    zero = lrp.presets.zero()
+    by_hand = lrp.explain(model(lambda x: x * torch.sigmoid(x.float()).to(x.dtype)), (x, other), composite=zero)
+    fused = lrp.explain(model(F.silu), (x, other), composite=zero)
+    for ours, truth in zip(by_hand.input, fused.input, strict=True):
+        assert_same(ours, truth, 2e-2)
+
+
+def test_an_activation_of_complex_numbers_is_refused_by_name() -> None:
+    x = signed(2, 3, seed=1)
+    with pytest.raises(lrp.errors.UncoveredError, match=r"exp .*complex data"):
+        lrp.explain(lambda x: torch.exp(torch.complex(x, x)).real, x, target=1)

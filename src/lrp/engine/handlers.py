@@ -125,7 +125,8 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     result = scaled(run, call, call.data[0]) if run.relevance_form and not shifts else carry_out(run, call, adds=shifts)
     slot = None if before.slot is None else run.tap_slot(call, before.slot).expand_as(result)
     if shifts:
-        gate = before.gate and not moves if point is None or point.affine else is_gate(point)
+        unchanged = point is None or point.affine
+        gate = (before.gate and not moves) if unchanged else is_gate(point)
         return Outcome(result, Value(gate=gate, slot=slot, point=point))
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
     value.gate = before.gate or is_gate(point)

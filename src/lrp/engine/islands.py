@@ -119,8 +119,8 @@ def step(run: Run, call: TorchCall, *, affine: bool = False, shifts: bool = Fals
     point.affine = affine and all(each.affine for each in known.values())
     point.shifted = shifts or any(each.shifted for each in known.values())
     if point.shifted and not point.affine:
-        (at_zero,) = _values(point, (0.0,))
-        point.shifted = not bool((at_zero.abs() <= 64 * torch.finfo(at_zero.dtype).eps).all())
+        at_zero = _values_at(point, (0.0,))
+        point.shifted = not bool(torch.isclose(at_zero, torch.zeros_like(at_zero), rtol=0, atol=_ROUNDING).all())
     return point
 
 
@@ -262,21 +262,26 @@ def is_gate(point: Point | None) -> bool:
     """
     if point is None or point.root is None or point.root.tensor is None or point.affine or not point.shifted:
         return False
-    z = _values(point, (-80.0, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, 80.0))
-    if z.is_complex():
+    end = 10.0 if point.root.tensor.dtype == torch.float16 else 80.0  # e^x stays finite
+    z = _values_at(point, (-end, -9.0, -3.0, -1.0, -0.25, 0.25, 1.0, 3.0, 9.0, end))
+    if not z.is_floating_point():
         return False
     steps, low, high = z.diff(dim=0), torch.minimum(z[0], z[-1]), torch.maximum(z[0], z[-1])
     monotone = (steps >= 0).all(0) | (steps <= 0).all(0)
     return bool((monotone & (low.abs() < 1e-3) & ((high - 1).abs() < 1e-3)).all())
 
 
-def _values(point: Point, probes: tuple[float, ...]) -> Tensor:
+_ROUNDING = 1e-6
+"""What an activation written by hand may be away from 0 where its fused twin is 0."""
+
+
+def _values_at(point: Point, probes: tuple[float, ...]) -> Tensor:
     """What a point is where its root is one of some numbers everywhere, stacked; constants may tell elements apart."""
     assert point.root is not None
     assert point.root.tensor is not None
     x, replay = point.root.tensor, _replay(point)
     with torch.no_grad():
-        numbers = torch.tensor(probes, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+        numbers = torch.tensor(probes, dtype=x.dtype, device=x.device)
         shape = torch.broadcast_shapes((1,) * x.dim(), *replay.shapes())
         return replay(numbers.view(-1, *(1,) * x.dim()).expand(-1, *shape))
 

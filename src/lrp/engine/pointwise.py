@@ -69,7 +69,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     """An elementwise function of one data tensor."""
     record, name = call.record, _usual(call)
     x = call.data[0]
-    if not is_elementwise(call):
+    if not is_elementwise(call) or not isinstance(record.rule, PointwiseRule):  # complex data has no such rule
         return uncovered(run, call)
     divides = _divides(call)
     above = known_point(run, x)
