@@ -67,6 +67,9 @@ SELECTED: dict[str, tuple[Any, rules.Rule, list[str]]] = {
     "op, in place": (on.op(torch.relu_), rules.Pass(), [": relu"]),
     "op, method": (on.op(Tensor.relu), rules.Pass(), [": relu"]),
     "op, operator": (on.op(torch.add), rules.Epsilon(), ["layer1: add", "layer10: add"]),
+    "op, first": (on.op(F.gelu, nth=0), rules.Pass(), ["layer1.act: gelu", "layer10.act: gelu"]),
+    "op, second": (on.op(F.gelu, nth=1) | on.op(F.conv1d), rules.ZPlus(), ["stem: conv1d", "layer1.conv: conv1d",
+                                                                         "layer10.conv: conv1d"]),
     "module": (on.module(nn.Linear), rules.Epsilon(), ["gate: linear", "head: linear"]),
     "module, all beneath": (on.module(Block), rules.Pass(), ["layer1.norm: batch_norm", "layer1.act: gelu",
                                                            "layer10.norm: batch_norm", "layer10.act: gelu"]),
@@ -168,6 +171,20 @@ def test_last_needs_a_plan():
         pass
 
 
+def test_the_nth_call_is_counted_in_each_call_of_a_module():
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(torch.tanh(2 * x))
+
+    twice = Twice()
+    for model in (nn.Sequential(twice, twice), lambda x: torch.tanh(torch.tanh(x))):
+        r = lrp.explain(
+            model, X.flatten(1), target=0, composite=lrp.Composite([(on.op(torch.tanh, nth=1), rules.Pass())])
+        )
+        rows = [row.rule for row in r.plan if row.operation == "tanh"]
+        assert rows == ["Gate()", "Pass()"] * (len(rows) // 2)
+
+
 def test_module_used_twice_is_selected_by_either_call():
     layer = prepare(nn.Linear(3, 3), seed=4)
     model = nn.Sequential(layer, nn.ReLU(), layer)
@@ -181,6 +198,7 @@ def test_selectors_in_words():
     assert str(on.sum | on.pool) == "(sum | pool)"
     assert str(~on.first) == "~(first)"
     assert str(on.op(torch.relu)) == "op(relu)"
+    assert str(on.op(torch.relu, nth=2)) == "op(relu #2)"
     assert str(on.module(nn.Linear)) == "module(Linear)"
     text = str(lrp.Composite([(on.conv, rules.ZPlus()), ("head*", rules.Epsilon(0.5))], name="mine"))
     assert text.splitlines()[:3] == ["mine", "  conv      ZPlus(epsilon=1e-06)", "  'head*'   Epsilon(epsilon=0.5)"]

@@ -36,6 +36,8 @@ class Selectable(Protocol):
     last: bool
     module_types: tuple[type, ...]
     attention: bool
+    nth: int
+    scan: bool
 
     def residual(self) -> bool: ...
 
@@ -98,7 +100,8 @@ class on:
     average pooling, mean and sum over axes. `residual`: additions of a tensor and something made of it.
     `attention`: fused attention with the products and the softmax in it, and matrix products with what came out of a
     softmax or sigmoid. `op(function)`: calls of one operation, however spelled. `module(type)`: calls made in modules
-    of a type.
+    of a type. `scan`: calls that a selective state-space model's mixer makes itself, which is a module with a
+    parameter `A_log`.
     """
 
     first = Selector("first", lambda call: call.first)
@@ -114,16 +117,23 @@ class on:
     pool = _family("pool", "reduce")
     attention = Selector("attention", lambda call: call.attention)
     embedding = _family("embedding")
+    scan = Selector("scan", lambda call: call.scan)
 
     @staticmethod
-    def op(function: Callable[..., Any]) -> Selector:
+    def op(function: Callable[..., Any], nth: int | None = None) -> Selector:
         """Calls of one operation: its function, its method, its operator and its in-place twins are one.
 
+        Args:
+            function: the operation.
+            nth: only the n-th of them, from 0, that a module makes itself each time it is called; None: all.
+
         >>> import torch
-        >>> print(on.op(torch.relu))
-        op(relu)
+        >>> print(on.op(torch.relu), on.op(torch.split, nth=1))
+        op(relu) op(split #1)
         """
-        return Selector(f"op({getattr(function, '__name__', function)})", lambda call: same(call.function, function))
+        name = getattr(function, "__name__", function)
+        text = f"op({name})" if nth is None else f"op({name} #{nth})"
+        return Selector(text, lambda call: nth in (None, call.nth) and same(call.function, function))
 
     @staticmethod
     def module(kind: type) -> Selector:

@@ -13,7 +13,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.modules import Frame, refuse_compiled, refuse_training
+from lrp.engine.modules import Frame, is_scan, refuse_compiled, refuse_training
 from lrp.engine.reference import per_sample, references
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors
@@ -41,6 +41,8 @@ def _families(module: nn.Module) -> Iterator[str]:
     yield from (family for kind, family in _FAMILIES.items() if isinstance(module, kind))
     if "attention" in type(module).__name__.lower():
         yield "attention"
+    if is_scan(module):
+        yield "scan"
 
 
 Keep = str | Sequence[str] | Mapping[str, Callable[[Tensor], Tensor]]

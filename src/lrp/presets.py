@@ -23,6 +23,7 @@ __all__ = [
     "epsilon_plus_flat",
     "excitation_backprop",
     "lrp_all",
+    "mamba_lrp",
     "reslrp",
     "zero",
 ]
@@ -302,6 +303,42 @@ def reslrp(residual: float = 1.0, gamma: float = 0.0, stabiliser: float = 1e-6) 
     return Composite([*sums, *_gamma(gamma, stabiliser), *_ATTNLRP], name="reslrp", strict=False)
 
 
+def mamba_lrp(gamma: float = 0.0, stabiliser: float = 1e-6) -> Composite:
+    """MambaLRP: what a selective scan makes of the data for itself, delta, A, B and C, counts as a constant.
+
+    So the scan is linear in what goes through it, and relevance does not fade with each of its steps, as it would if
+    products shared it with the decay. The gate beside the scan gets half, activations are gates on their input, the
+    denominators of norms constants, linear layers and convolutions LRP-0 or, with a gamma, LRP-gamma.
+
+    What delta, B and C are is told by names that Mamba, its heirs in `transformers` and most rewrites share: in Mamba
+    what the module `x_proj` gives; in Mamba-2, in a module with a parameter `A_log`, the second and third part of its
+    second split, and each softplus. `print(r.plan)` shows them; where a model has other names, say so in a composite.
+
+    Use: for Mamba, Mamba-2 and models with such layers; beside attention put its first entries before another preset's:
+    `lrp.Composite([*presets.mamba_lrp().entries[:3], *presets.cp_lrp().entries])`.
+
+    Args:
+        gamma: of linear layers and convolutions; 0 is LRP-0. The paper takes 0 for language models.
+        stabiliser: of LRP-gamma's denominators, in units of each call's output.
+
+    Source: Jafari et al. 2024 (MambaLRP), section 4.
+
+    >>> print(mamba_lrp())
+    mamba_lrp
+      '*x_proj'            AsConstant()
+      scan & op(softplus)  AsConstant()
+      scan & op(split #1)  AsConstant(outputs=(1, 2))
+      (others)             Zero, Gate for activation, Uniform for product, Taylor for softmax, Constant for normaliser
+    """
+    return Composite([*_SCAN, *_gamma(gamma, stabiliser)], name="mamba_lrp", strict=False)
+
+
+_SCAN: tuple[tuple[Selector | str, rules.Rule], ...] = (
+    ("*x_proj", rules.AsConstant()),
+    (on.scan & on.op(torch.nn.functional.softplus), rules.AsConstant()),
+    (on.scan & on.op(torch.split, nth=1), rules.AsConstant(outputs=(1, 2))),
+)
+
 _ATTNLRP: tuple[tuple[Selector, rules.Rule], ...] = (
     (on.softmax, rules.Taylor()),
     (on.product, rules.Uniform()),
@@ -331,9 +368,10 @@ def _around(stabiliser: float) -> list[tuple[Selector | str, rules.Rule]]:
 def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
-    Attention -> `attnlrp`; else a convolution -> `epsilon_gamma`; else an LSTM, GRU or RNN, or a cell of these ->
-    `lrp_all`; else `zero`. In all of them what a sigmoid, hardsigmoid or softmax gate multiplies takes all the
-    relevance of the product; beside attention that is said of elementwise products. The choice is in the result:
+    Attention -> `attnlrp`; else a selective scan -> `mamba_lrp`; else a convolution -> `epsilon_gamma`; else an LSTM,
+    GRU or RNN, or a cell of these -> `lrp_all`; else `zero`. In all of them what a sigmoid, hardsigmoid or softmax gate
+    multiplies takes all the relevance of the product; beside attention that is said of elementwise products. In a
+    selective scan beside attention what is a constant for `mamba_lrp` is one too. The choice is in the result:
     `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by what removing
     them does to the output (docs/evidence.md).
 
@@ -349,11 +387,18 @@ def auto(families: Set[str]) -> Composite:
     if "attention" in families:
         chosen, why = attnlrp(), "attention was met, so AttnLRP (auto)"
         gated = on.op(torch.mul)
+    elif "scan" in families:
+        chosen, why = mamba_lrp(), "a selective scan was met, so MambaLRP (auto)"
     elif "conv" in families:
         chosen, why = epsilon_gamma(), "a convolution was met, so LRP-gamma on convolutions (auto)"
     elif "recurrence" in families:
         chosen, why = lrp_all(), "an LSTM, GRU or RNN was met, so LRP-all (auto)"
     else:
         chosen, why = zero(), "neither attention nor a convolution was met, so LRP-0 (auto)"
-    entries = chosen.entries if chosen.name == "lrp_all" else [(gated, rules.SignalTakesAll()), *chosen.entries]
+    entries: list[tuple[Selector | str, rules.Rule]] = list(chosen.entries)
+    if chosen.name != "lrp_all":
+        entries.insert(0, (gated, rules.SignalTakesAll()))
+    if "scan" in families and chosen.name != "mamba_lrp":
+        entries = [*_SCAN, *entries]
+        why = f"{why}, and MambaLRP in the selective scan"
     return Composite(entries, name=chosen.name, why=why, strict=False)

@@ -22,6 +22,7 @@ from lrp.inputs import Inputs
 from lrp.ledger import Ledger
 from lrp.plan import Plan
 from lrp.relevance import Relevance
+from lrp.rules.passing import AsConstant
 from lrp.targets import Several, Start, Target
 
 __all__ = ["Forward", "finish"]
@@ -107,7 +108,7 @@ def finish(
         composite=run.composite,
         layers=layers,
         layer_inputs=layer_inputs,
-        plan=Plan.of(on_the_way),
+        plan=Plan.of(_planned(run, on_the_way)),
         ledger=ledger,
         notes=(*_notes(forward), *_note_of_attention(ledger, on_the_way)),
         modules=forward.modules,
@@ -116,6 +117,12 @@ def finish(
         tolerance = max(TOLERANCE.get(tensor.dtype, 1e-4) for tensor in (explained, *run.leaves))
         _warn_of_each(ledger, tolerance, measured.cut, forward.target)
     return result
+
+
+def _planned(run: Run, on_the_way: Sequence[OpCall]) -> list[OpCall]:
+    """The calls of the plan: those on the way, and those whose result is not because a rule says so."""
+    constant = [call for call in run.calls if isinstance(call.rule, AsConstant)]
+    return sorted({id(call): call for call in (*on_the_way, *constant)}.values(), key=lambda call: call.number)
 
 
 def _layers(forward: Forward, side: str, found: dict[int, Tensor | None]) -> dict[str, Any]:
@@ -217,13 +224,14 @@ def _refuse_cut_off(forward: Forward) -> None:
         raise forward.inputs.no_source()
     lost = run.detached_from([forward.start.parts[cut_off[0]], forward.output])
     escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
+    constants = "; ".join(f"rules.{c.rule} on {c.name}" for c in run.calls if isinstance(c.rule, AsConstant))
     raise DetachedError(
         "the explained output does not depend on any source through the graph"
         + (f" (target {cut_off[0]})" if isinstance(forward.target, Several) else ""),
         where=(lost.path or "(model)") if lost is not None else "(target)",
         seen=f"data that left the graph by {lost.how}"
         if lost is not None
-        else escapes or "an output of constants alone",
+        else escapes or constants or "an output of constants alone",
         cure="run that part without torch.no_grad(), .detach() and .data"
         if lost is not None or escapes
         else "check that the target depends on the input",

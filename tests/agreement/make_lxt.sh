@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make peers-lxt` in one file: an environment with LXT and the transformers it works with, lrp against it, its stored
-# values written anew, and the rewrites of the same models.
+# values written anew, the rewrites of the same models, and transformers' state-space models against scans by hand.
 # PYTHON: an interpreter to make the environment with. LXT: where the environment is (made if it is not there).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -16,3 +16,4 @@ fi
 export PYTHONPATH=src TRANSFORMERS_VERBOSITY=error PYTHONWARNINGS=ignore
 "$lxt/bin/python" -m tests.agreement.live_lxt --write
 "$lxt/bin/python" -m tests.agreement.rewrites
+"$lxt/bin/python" -m tests.agreement.live_scans

@@ -91,7 +91,7 @@ def test_the_list_shows_every_preset(lrp_cli: Cli) -> None:
     parts = listed.stdout.rstrip().split("\n\n")
     assert len(parts) == len(presets.__all__)
     assert parts[0].startswith("auto   (the default)\n")
-    assert "Attention -> `attnlrp`; else a convolution -> `epsilon_gamma`;" in parts[0]
+    assert "Attention -> `attnlrp`; else a selective scan -> `mamba_lrp`;" in parts[0]
     for name, part in zip(sorted(NAMED), parts[1:], strict=True):
         assert part.partition("\n")[0].partition(":")[0] == name
         made = composite_of(f"{name}:low=0,high=1" if name == "epsilon_gamma_box" else name)

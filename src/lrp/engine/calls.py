@@ -59,6 +59,8 @@ class OpCall:
         first: it is linear or a convolution, and no other such call lies between a source and it.
         last: it is one, and leads to no other such call on the way to the target; known where the run was planned.
         use: how many-th call of this operation in this module path, from 0.
+        nth: the same in this one call of the module.
+        scan: that module is a selective scan.
         attention: it is attention, or a part of it that was written out for its rules, or it weighs values by what
             came out of a softmax or sigmoid, as a matrix product.
         shape: the shape of its first tensor result.
@@ -81,6 +83,8 @@ class OpCall:
     module_types: tuple[type, ...]
     first: bool
     use: int
+    nth: int = 0
+    scan: bool = False
     attention: bool = False
     shape: tuple[int, ...] = ()
     rule: Rule | None = None

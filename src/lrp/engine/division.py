@@ -52,5 +52,5 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
-    value.gate = (before.gate and not by_data) or is_gate(point)
+    value.gate = before.gate or is_gate(point)
     return Outcome(result, value)

@@ -30,13 +30,13 @@ from lrp.engine.product import handle_product
 from lrp.engine.recurrent import handle_recurrence
 from lrp.engine.relevance_form import scaled
 from lrp.engine.structure import is_continuous, map_tensors
-from lrp.engine.values import Value
+from lrp.engine.values import Value, as_constant
 from lrp.engine.written_out import handle_written_out
-from lrp.errors import TrainingModeError
+from lrp.errors import CompositeError, TrainingModeError
 from lrp.ops.homogeneous import PAIRS
 from lrp.ops.moving import DROPOUTS
 from lrp.ops.op import Op
-from lrp.rules.passing import Stop
+from lrp.rules.passing import AsConstant, Stop
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
@@ -86,8 +86,11 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: 
 
 def handle(run: Run, call: TorchCall) -> Outcome:
     """Carry out a call under the rule of its record."""
-    if isinstance(call.record.rule, Stop):
+    rule = call.record.rule
+    if isinstance(rule, Stop):
         return _stopped(run, call)
+    if isinstance(rule, AsConstant):
+        return _as_constants(run, call, rule)
     if run.with_reference and call.record.family not in ("written out", "recurrence", "put"):
         if call.op.name in _CHECKED:
             _CHECKED[call.op.name](call)
@@ -113,6 +116,32 @@ def _stopped(run: Run, call: TorchCall) -> Outcome:
     if call.written is not None and result is not call.written:
         stop(call.written)
     return Outcome(stopped)
+
+
+def _as_constants(run: Run, call: TorchCall, rule: AsConstant) -> Outcome:
+    """Any call under `rules.AsConstant`: its value, or some of its outputs, without a way back to the data."""
+    cure = "the rule for a call that comes later, whose result is a tensor of its own"
+    if call.written is not None:
+        raise CompositeError(
+            "what is written into data cannot count as a constant",
+            where=call.record.name,
+            seen=f"rules.{rule}",
+            cure=cure,
+        )
+    call.record.gradient = False
+    if not rule.outputs:
+        with torch.no_grad():
+            return Outcome(call.run(as_constant))
+    result, value = handle_reshape(run, call)
+    if not isinstance(result, (tuple, list)) or max(rule.outputs) >= len(result):
+        raise CompositeError(
+            "a call has fewer outputs than the rule names",
+            where=call.record.name,
+            seen=f"rules.{rule} on {len(result) if isinstance(result, (tuple, list)) else 1}",
+            cure="numbers of its outputs, from 0",
+        )
+    parts = [as_constant(part) if number in rule.outputs else part for number, part in enumerate(result)]
+    return Outcome(type(result)(parts), value)
 
 
 def _handle_affine(run: Run, call: TorchCall) -> Outcome:

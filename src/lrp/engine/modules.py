@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +15,12 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from lrp.errors import TrainingModeError, UnseenError
 
-__all__ = ["Frame", "ModulePaths", "refuse_compiled", "refuse_training"]
+__all__ = ["Frame", "ModulePaths", "is_scan", "refuse_compiled", "refuse_training"]
+
+
+def is_scan(module: nn.Module) -> bool:
+    """Whether a module is a selective scan, by the parameter that Mamba and its heirs have."""
+    return "A_log" in module._parameters
 
 
 def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
@@ -58,12 +63,13 @@ def refuse_compiled(modules: Iterable[tuple[str, nn.Module]]) -> None:
 
 @dataclass(slots=True)
 class Frame:
-    """One running module: its path, and how many-th call of it this is."""
+    """One running module: its path, how many-th call of it this is, and how often it has called each operation."""
 
     path: str
     module: nn.Module
     use: int
     named: bool
+    operations: Counter[str] = field(default_factory=Counter)
 
 
 class ModulePaths:
@@ -84,6 +90,7 @@ class ModulePaths:
         self._on_exit: Callable[[Frame, Any], Any] = on_exit
         self._names = _names_of(model, "") if model is not None else {}
         self._uses: Counter[str] = Counter()
+        self._operations: Counter[str] = Counter()
         self.stack: list[Frame] = []
 
     @property
@@ -93,6 +100,17 @@ class ModulePaths:
     @property
     def types(self) -> tuple[type, ...]:
         return tuple(type(frame.module) for frame in self.stack)
+
+    @property
+    def scans(self) -> bool:
+        """Whether the running module is a selective state-space model's mixer."""
+        return bool(self.stack) and is_scan(self.stack[-1].module)
+
+    def nth(self, operation: str) -> int:
+        """How many-th call of an operation this is that the running module makes itself, from 0; it counts."""
+        made = self.stack[-1].operations if self.stack else self._operations
+        made[operation] += 1
+        return made[operation] - 1
 
     def __enter__(self) -> ModulePaths:
         thread = threading.get_ident()

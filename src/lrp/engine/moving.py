@@ -87,8 +87,9 @@ def handle_select(run: Run, call: TorchCall) -> Outcome:
         return _refused(run, call, elsewhere)
     if call.op.name.startswith("fractional") and call.get(5, "_random_samples") is None:
         return _refused(run, call, "its windows are drawn at random, unless _random_samples= says which")
-    point = step(run, call) if call.op.name in PAIRWISE and len(call.data) == 2 else None
-    return Outcome(carry_out(run, call), Value(point=point))
+    value = mixed(run.value(tensor) or Value() for tensor in call.data)
+    value.point = step(run, call) if call.op.name in PAIRWISE and len(call.data) == 2 else None
+    return Outcome(carry_out(run, call), value)
 
 
 def handle_put(run: Run, call: TorchCall) -> Outcome:

@@ -36,7 +36,7 @@ from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup, usual
 from lrp.rules.base import WEIGHTED, Native
 from lrp.rules.linear import InputRule, Zero
-from lrp.rules.passing import PassDetached, Stop
+from lrp.rules.passing import AsConstant, PassDetached, Stop
 from lrp.rules.product import Uniform
 
 __all__ = ["Run"]
@@ -187,6 +187,7 @@ class Run(Taps, TorchFunctionMode):
         self._uses[path, op.name] += 1
         first = family in WEIGHTED and not any((self.value(tensor) or Value()).linear_above for tensor in data)
         call = OpCall(len(self.calls), path, op.name, family, func, self.modules.types, first, use)
+        call.nth, call.scan = self.modules.nth(op.name), self.modules.scans
         gated = any((self.value(tensor) or Value()).gate for tensor in data)
         weighs = family == "product" and op.family in ("matmul", "linear") and gated
         call.attention = family == "attention" or self._attending or weighs
@@ -198,7 +199,9 @@ class Run(Taps, TorchFunctionMode):
             call.residual = partial(is_residual, data)
         self.choose(call)
         call.residual = never
-        real = isinstance(call.rule, (Native, Uniform, Stop)) or not any(tensor.is_complex() for tensor in data)
+        real = isinstance(call.rule, (Native, Uniform, Stop, AsConstant)) or not any(
+            tensor.is_complex() for tensor in data
+        )
         if not real and op.family:
             call.rule, call.entry, call.note = Zero(), "(default)", "complex data"
         self.calls.append(call)
@@ -234,7 +237,8 @@ class Run(Taps, TorchFunctionMode):
             if output is not written and call.is_data(output):
                 continue
             if not output.requires_grad:
-                if record.family != "written out" and not call.op.each:  # its parts have told, or it is a constant
+                told = record.family == "written out" or call.op.each or isinstance(record.rule, AsConstant)
+                if not told:  # its parts have, or it is a constant
                     self.tracker.put(output, Detached(record.path, record.operation, value.point if value else None))
                 continue
             self.intervals.note_undifferentiable(output, record)
@@ -247,11 +251,12 @@ class Run(Taps, TorchFunctionMode):
         if written is not None:
             after_write(self, record, written, above)
         carrying = [output for output in outputs if output.requires_grad]
+        if outputs:
+            record.shape = tuple((carrying or outputs)[0].shape)
         if carrying:
-            record.shape = tuple(carrying[0].shape)
             if self.books == "calls" and (record.handed or not call.op.view):
                 record.arrived += [self.measure(self.whole(output, written)) for output in carrying]
-        elif self.calls[-1] is record:
+        elif self.calls[-1] is record and not isinstance(record.rule, AsConstant):
             self.calls.pop()
         return result
 
@@ -272,7 +277,8 @@ class Run(Taps, TorchFunctionMode):
     @property
     def met(self) -> set[str]:
         """The families of operations that were met."""
-        return {call.family for call in self.calls} | {"attention" for call in self.calls if call.attention}
+        more = {"attention": any(call.attention for call in self.calls), "scan": any(call.scan for call in self.calls)}
+        return {call.family for call in self.calls} | {name for name, met in more.items() if met}
 
     def last_calls(self, target: Tensor) -> set[str]:
         """The names of the linear and convolution calls that lead to the target, and to no other such call."""

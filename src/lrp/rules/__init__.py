@@ -7,7 +7,7 @@ op call.
 from lrp.rules.base import Rule
 from lrp.rules.first_layer import Box, Flat, WSquare
 from lrp.rules.linear import Epsilon, Zero
-from lrp.rules.passing import PassDetached, Stop
+from lrp.rules.passing import AsConstant, PassDetached, Stop
 from lrp.rules.pointwise import Gate, Pass
 from lrp.rules.product import SignalTakesAll, Uniform
 from lrp.rules.signed import AlphaBeta, Gamma, ZPlus
@@ -16,6 +16,7 @@ from lrp.rules.sums import ResidualGamma
 
 __all__ = [
     "AlphaBeta",
+    "AsConstant",
     "Box",
     "Constant",
     "Epsilon",

@@ -1,4 +1,4 @@
-"""Rules for where relevance ends before it reaches a source, and for where it would otherwise be cut."""
+"""Rules for what is taken for a constant, where relevance ends early, and where it would otherwise be cut."""
 
 from __future__ import annotations
 
@@ -7,7 +7,41 @@ from typing import ClassVar
 
 from lrp.rules.base import Rule
 
-__all__ = ["PassDetached", "Stop"]
+__all__ = ["AsConstant", "PassDetached", "Stop"]
+
+
+@dataclass(frozen=True)
+class AsConstant(Rule):
+    """What comes out counts as a constant: what it multiplies takes all, and nothing behind it gets any relevance.
+
+    For whatever weighs, steers or routes and is not to be explained itself: the router of a mixture of experts, weights
+    made by another network, the data-dependent parameters of a state-space model. What it is added to leaves its share
+    in the ledger row `constant`. `Stop` is for a branch of its own: a product still gives it its share, which stays.
+
+    Args:
+        outputs: of a call with several outputs (`split`, `chunk`, `unbind`), the numbers of those that count as
+            constants, from 0; empty: all.
+
+    Raises:
+        CompositeError: a call has no such output, or overwrites data.
+
+    Source: Jafari et al. 2024 (MambaLRP), section 4; Eberle et al. 2022 and Ali et al. 2022 detach in the same way.
+
+    >>> import torch, lrp
+    >>> x = torch.tensor([[3.0, 2.0]])
+    >>> composite = lrp.Composite([(lrp.on.op(torch.exp), AsConstant())])
+    >>> r = lrp.explain(lambda x: x[:, 0] * torch.exp(x[:, 1]), x, target=lambda y: y, composite=composite)
+    >>> r.input
+    tensor([[22.1672,  0.0000]])
+    """
+
+    outputs: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"AsConstant({f'outputs={self.outputs}' if self.outputs else ''})"
+
+    def fits(self, family: str) -> bool:
+        return family == "reshape" if self.outputs else family != "detached"
 
 
 @dataclass(frozen=True)
