@@ -184,6 +184,26 @@ MADE: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+AS_IT_IS: dict[str, Callable[[Tensor], Tensor]] = {
+    "double": Tensor.double,
+    "contiguous": Tensor.contiguous,
+    "to": lambda y: y.to(y.device),
+}
+
+
+@pytest.mark.parametrize("how", AS_IT_IS)
+def test_data_handed_back_as_it_is_outside_the_graph_stays_data(how: str):
+    def looked_at(x: Tensor) -> Tensor:
+        y = 2 * x
+        with torch.no_grad():
+            AS_IT_IS[how](y)
+        return y.relu()
+
+    r = lrp.explain(looked_at, X, target=1, composite=presets.zero())
+    torch.testing.assert_close(r.input[:, 1], 2 * X[:, 1].clamp(min=0))
+    assert_balanced(r)
+
+
 @pytest.mark.parametrize("how", MADE)
 def test_tensor_made_in_the_shape_of_data_is_a_constant(how: str):
     r = lrp.explain(lambda x: 0.1 * x + 10 * MADE[how](x), X, target=0, composite=presets.zero())

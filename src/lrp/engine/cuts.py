@@ -81,7 +81,8 @@ def off_the_graph(
         if written is not None:
             outputs += [written] if written._base is None else [written, written._base]
         for output in outputs:
-            run.tracker.put(output, lost)
+            if output is written or not any(output is tensor for tensor in tensors):
+                run.tracker.put(output, lost)
     elif run.ids.count:
         positions = run.ids.looked_up(func, args, kwargs, result)
         if positions is not None:
