@@ -269,6 +269,19 @@ def test_padding_does_not_move_the_explained_token():
     assert torch.equal(whole.input["x"], alone.input["x"])
 
 
+@pytest.mark.parametrize("given", [RIGHT[:, :2], RIGHT.flip(0)], ids=["of other length", "of the same length"])
+@pytest.mark.parametrize("decoded", [None, RIGHT], ids=["no mask", "mask"])
+def test_beside_a_decoder_its_own_mask_counts(given: Tensor, decoded: Tensor | None):
+    def decoder(decoder_inputs_embeds: Tensor, attention_mask: Tensor, decoder_attention_mask: Any = None) -> Tensor:
+        return texts(decoder_inputs_embeds)
+
+    inputs = {"decoder_inputs_embeds": X, "attention_mask": given}
+    if decoded is not None:
+        inputs["decoder_attention_mask"] = decoded
+    r = lrp.explain(decoder, inputs, target=targets.Token(-1, 2), sources=["decoder_inputs_embeds"])
+    assert torch.equal(r.explained, SCORES[range(3), [4, 4, 4] if decoded is None else [2, 4, 0], 2])
+
+
 def test_token_says_what_it_is():
     assert str(targets.Token()) == "top token at position -1"
     assert str(targets.Token(2, 7)) == "token 7 at position 2"

@@ -50,8 +50,11 @@ class Inputs:
 
     @property
     def mask(self) -> Tensor | None:
-        """The attention mask, where the inputs have one by this name."""
-        mask = self.given.get("attention_mask") if isinstance(self.given, Mapping) else None
+        """The attention mask of the output's positions, where the inputs have one: with a decoder it is the decoder's."""
+        if not isinstance(self.given, Mapping):
+            return None
+        decoded = any(str(name).startswith("decoder_") for name in self.given)
+        mask = self.given.get("decoder_attention_mask" if decoded else "attention_mask")
         return mask if isinstance(mask, Tensor) else None
 
     def tracked(self, run: Run) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -21,8 +21,9 @@ class Token(Target):
 
     Args:
         position: which of the tokens that the attention mask among the inputs keeps (all of them where there is no
-            `attention_mask`), from 0, or from the end if negative: -1 is the last. An integer tensor `(N,)` has one
-            position per sample. Padding on either side does not count.
+            `attention_mask`, or, beside inputs of a decoder, no `decoder_attention_mask`), from 0, or from the end if
+            negative: -1 is the last. An integer tensor `(N,)` has one position per sample. Padding on either side does
+            not count.
         token: the entry of the vocabulary; an integer tensor `(N,)` has one per sample. None: the top one there.
 
     Raises:
