@@ -177,6 +177,19 @@ def test_a_residual_warns_and_names_the_cure():
     assert caught[0].filename == __file__
 
 
+def test_what_a_coarser_type_on_the_way_rounds_is_no_warning():
+    """As in language models in float64, which compute their norms in float32."""
+
+    def model(x: Tensor) -> Tensor:
+        for _ in range(20):
+            x = x + torch.rms_norm(x.float(), (64,)).double()
+        return x
+
+    x = torch.randn(2, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    r = lrp.explain(model, x, target=0)
+    assert 1e-9 < float(r.ledger.residual.abs() / r.ledger.scale) < 1e-6
+
+
 def test_amplification_above_a_hundred_warns():
     """Large opposite contributions to a small output."""
 

@@ -28,8 +28,7 @@ from lrp.targets import Several, Start, Target
 __all__ = ["Forward", "finish"]
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2}
-"""Residuals above this share of the ledger's scale are worth a warning, by dtype; of the output and the sources, the
-coarser one counts."""
+"""Residuals above this share of the ledger's scale are worth a warning, by dtype; the coarsest one met counts."""
 LARGE = 0.1
 """What softmax keeps is worth a note above this share of the explained output."""
 
@@ -114,7 +113,8 @@ def finish(
         modules=forward.modules,
     )
     if ledger is not None:
-        tolerance = max(TOLERANCE.get(tensor.dtype, 1e-4) for tensor in (explained, *run.leaves))
+        dtypes = {tensor.dtype for tensor in (explained, *run.leaves)} | {c.dtype for c in on_the_way if c.dtype}
+        tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
         _warn_of_each(ledger, tolerance, measured.cut, forward.target)
     return result
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
@@ -63,7 +64,7 @@ class OpCall:
         scan: that module is a selective scan.
         attention: it is attention, or a part of it that was written out for its rules, or it weighs values by what
             came out of a softmax or sigmoid, as a matrix product.
-        shape: the shape of its first tensor result.
+        shape, dtype: those of its first tensor result.
         rule: the rule it got.
         entry: the composite's entry that chose the rule.
         gradient: whether what it does is the native gradient.
@@ -87,6 +88,7 @@ class OpCall:
     scan: bool = False
     attention: bool = False
     shape: tuple[int, ...] = ()
+    dtype: torch.dtype | None = None
     rule: Rule | None = None
     entry: str = ""
     gradient: bool = True

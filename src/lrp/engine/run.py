@@ -252,7 +252,7 @@ class Run(Taps, TorchFunctionMode):
             after_write(self, record, written, above)
         carrying = [output for output in outputs if output.requires_grad]
         if outputs:
-            record.shape = tuple((carrying or outputs)[0].shape)
+            record.shape, record.dtype = tuple((carrying or outputs)[0].shape), (carrying or outputs)[0].dtype
         if carrying:
             if self.books == "calls" and (record.handed or not call.op.view):
                 record.arrived += [self.measure(self.whole(output, written)) for output in carrying]
