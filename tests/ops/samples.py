@@ -89,6 +89,23 @@ def differentiable(operator: Any) -> bool:
     )
 
 
+def by_name(operator: Any, sample: Any) -> Callable[..., Any] | None:
+    """The operator with all arguments by name, where torch's list of signatures has one that takes this sample so."""
+    given = (sample.input, *sample.args)
+    for schema in torch._C._jit_get_schemas_for_operator(f"aten::{getattr(operator.op, '__name__', '')}"):
+        names = ["input" if a.name == "self" else a.name for a in schema.arguments if not a.kwarg_only][: len(given)]
+
+        def named(*args: Any, names: list[str] = names, **options: Any) -> Any:
+            return operator.op(**dict(zip(names, args, strict=True)), **options)
+
+        try:
+            named(*given, **sample.kwargs)
+        except (TypeError, ValueError, RuntimeError):
+            continue
+        return named
+    return None
+
+
 def outcome(operator: Any, sample: Any, first_alone: bool) -> str:
     """What lrp makes of one sample.
 

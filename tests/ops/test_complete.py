@@ -18,7 +18,7 @@ from lrp.ops.metadata import METADATA
 from lrp.ops.refused import REFUSED
 from lrp.ops.table import lookup
 from tests.cases.census import MET
-from tests.ops.samples import BALANCED, NOTHING, differentiable, operators, outcome, samples
+from tests.ops.samples import BALANCED, NOTHING, by_name, differentiable, operators, outcome, samples
 from tests.ops.samples import REFUSED as REFUSAL
 
 NOT_MET = {
@@ -115,3 +115,21 @@ def test_the_books_balance_on_the_samples_of_torch_itself(part: int) -> None:
                         break
     assert wrong == {}
     assert balanced > 350 / PARTS
+
+
+def test_what_is_written_out_takes_its_arguments_by_name() -> None:
+    wrong, balanced = {}, 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for operator in operators():
+            op = lookup(operator.op)
+            if op is None or not (op.family in ("written out", "solution") or op.added):
+                continue
+            for sample in samples(operator, 1):
+                named = by_name(operator, sample)
+                found = NOTHING if named is None else outcome(named, sample, False)
+                balanced += found == BALANCED
+                if found not in (BALANCED, REFUSAL, NOTHING):
+                    wrong[operator.name] = found
+    assert wrong == {}
+    assert balanced > 30

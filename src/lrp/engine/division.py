@@ -1,22 +1,25 @@
-"""Division: a denominator of data counts as a constant; a constant over data is an activation."""
+"""Division, by numbers and by matrices: a denominator of data counts as a constant."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from lrp.engine.islands import is_gate, known_point, replayed, step
+from lrp.engine.moving import handle_sum
 from lrp.engine.native import carry_out
-from lrp.engine.outcome import Outcome, TorchCall
+from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.relevance_form import scaled
 from lrp.engine.values import Value
+from lrp.ops.op import Op
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["family_of_division", "handle_division"]
+__all__ = ["family_of_division", "family_of_solution", "handle_division", "handle_solution"]
 
 _REVERSED = frozenset({"__rtruediv__", "__rdiv__"})
 
@@ -27,6 +30,13 @@ def family_of_division(name: str, data: Sequence[Tensor], args: Sequence[Any], k
         return ""
     numerator = _argument(args, kwargs, name in _REVERSED)
     return "division" if any(numerator is tensor for tensor in data) else "activation"
+
+
+def family_of_solution(op: Op, data: Sequence[Tensor], args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """The solution `X` of `A X = B` is linear in `B`."""
+    ((position, name),) = op.places
+    solved = args[position] if len(args) > position else kwargs.get(name)
+    return "transform" if len(data) == 1 and data[0] is solved else "solution"
 
 
 def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], second: bool) -> Any:
@@ -54,3 +64,14 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
     value.gate = before.gate or is_gate(point)
     return Outcome(result, value)
+
+
+def handle_solution(run: Run, call: TorchCall) -> Outcome:
+    """The solution `X` of `A X = B` for a matrix of data, which counts as a constant, as a denominator does."""
+    ((position, name),) = call.op.places
+    solved = call.get(position, name)
+    if not call.is_data(solved):
+        call.record.note = "a constant over a matrix of data has no rule"
+        return uncovered(run, call)
+    call.record.gradient = False
+    return handle_sum(run, replace(call, data=[solved]))

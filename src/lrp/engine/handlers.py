@@ -15,7 +15,7 @@ from torch import Tensor
 from lrp.engine.attention import handle_attention
 from lrp.engine.batch_norm import refuse_batch_statistics
 from lrp.engine.differences import handle_with_reference
-from lrp.engine.division import family_of_division, handle_division
+from lrp.engine.division import family_of_division, family_of_solution, handle_division, handle_solution
 from lrp.engine.homogeneous import handle_homogeneous, handle_logsumexp
 from lrp.engine.islands import is_gate, step
 from lrp.engine.linear import handle_linear, handle_norm
@@ -60,6 +60,8 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: 
         return family_of_power(op.name, data, args, kwargs)
     if op.family == "division":
         return family_of_division(op.name, data, args, kwargs)
+    if op.family == "solution":
+        return family_of_solution(op, data, args, kwargs)
     if op.name in PAIRS and len(data) == 1:
         return "written out"
     if op.name in PAIRWISE:
@@ -201,6 +203,7 @@ _HANDLERS: dict[str, Handler] = {
     "affine": _handle_affine,
     "product": handle_product,
     "division": handle_division,
+    "solution": handle_solution,
     "homogeneous": handle_homogeneous,
     "logsumexp": handle_logsumexp,
     "compare": _handle_compare,

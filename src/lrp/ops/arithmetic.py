@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrp.ops.op import Op
+from lrp.ops.op import Op, Place
 
 __all__ = ["lines"]
 
@@ -15,6 +15,13 @@ _PRODUCTS = """
 _CONVOLUTIONS = """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc convolution _convolution
 """
+_SOLUTIONS: dict[str, Place] = {
+    **dict.fromkeys(("linalg_solve", "linalg_solve_ex", "linalg_solve_triangular"), (1, "B")),
+    **dict.fromkeys(("linalg_lu_solve", "linalg_ldl_solve"), (2, "B")),
+    **dict.fromkeys(("cholesky_solve", "lu_solve"), (0, "input")),
+    "linalg_tensorsolve": (1, "other"),
+}
+"""Functions that divide by a matrix, with the argument that is divided."""
 
 
 def lines() -> Iterator[Op]:
@@ -27,6 +34,8 @@ def lines() -> Iterator[Op]:
         yield Op(name, "product")
     for name in ("div", "divide", "true_divide", "__truediv__", "__div__", "__rtruediv__", "__rdiv__"):
         yield Op(name, "division")
+    for name, place in _SOLUTIONS.items():
+        yield Op(name, "solution", places=(place,))
     for name in _PRODUCTS.split():
         yield Op(name, "matmul")
     for name in ("addmm", "addmv", "addr", "addbmm", "baddbmm"):

@@ -6,7 +6,7 @@ They run under the function mode, so every smaller call gets its own rule; the v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -131,10 +131,9 @@ def embedding_bag(
     return total / members.clamp(min=1) if mode == "mean" else total
 
 
-def multi_dot(*matrices: Any) -> Tensor:
+def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """From left to right, in the place of the order that is cheapest."""
-    factors = matrices[0] if len(matrices) == 1 else matrices
-    return reduce(torch.matmul, factors)
+    return reduce(torch.matmul, tensors)
 
 
 def matrix_power(input: Tensor, n: int) -> Tensor:
@@ -196,6 +195,8 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    if not input.dim():
+        return input.clone()
     x = input.movedim(dim, -1)
     later = torch.ones(x.shape[-1], x.shape[-1], dtype=torch.bool, device=x.device).triu(1)
     rows = x.unsqueeze(-2).expand(*x.shape[:-1], *later.shape).masked_fill(later, -torch.inf)
@@ -275,7 +276,8 @@ DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     },
     "linalg_matrix_power": matrix_power,
     "linalg_vander": vander,
-    **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), multi_dot),
+    "linalg_multi_dot": multi_dot,
+    "chain_matmul": lambda *matrices: multi_dot(matrices),
 }
 """Torch function name -> the same written out."""
 
@@ -299,22 +301,23 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
     return torch.conv_tbc(input, weight, torch.zeros_like(bias), pad) + bias
 
 
-def _added(product: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+def _added(product: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """`beta * input + alpha * (a @ b)`; with a beta of 0 the input does not matter, even where it is NaN."""
 
-    def written_out(input: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        scaled = product(a, b) if alpha == 1 else product(a, b) * alpha
+    def written_out(input: Tensor, *factors: Tensor, beta: float = 1, alpha: float = 1, **named: Tensor) -> Tensor:
+        multiplied = product(*factors, **named)
+        scaled = multiplied if alpha == 1 else multiplied * alpha
         return torch.add(scaled, input, alpha=beta) if beta != 0 else scaled
 
     return written_out
 
 
-_PRODUCT_OF: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "addmm": torch.mm,
-    "addmv": torch.mv,
-    "addr": torch.outer,
-    "addbmm": lambda a, b: torch.bmm(a, b).sum(0),
-    "baddbmm": torch.bmm,
+_PRODUCT_OF: dict[str, Callable[..., Tensor]] = {
+    "addmm": lambda mat1, mat2: torch.mm(mat1, mat2),
+    "addmv": lambda mat, vec: torch.mv(mat, vec),
+    "addr": lambda vec1, vec2: torch.outer(vec1, vec2),
+    "addbmm": lambda batch1, batch2: torch.bmm(batch1, batch2).sum(0),
+    "baddbmm": lambda batch1, batch2: torch.bmm(batch1, batch2),
 }
 
 ADDITIONS: dict[str, Callable[..., Any]] = {
