@@ -50,7 +50,7 @@ class Inputs:
 
     @property
     def mask(self) -> Tensor | None:
-        """The attention mask of the output's positions, where the inputs have one: with a decoder it is the decoder's."""
+        """The attention mask of the output's positions, if there is one: with a decoder, the decoder's."""
         if not isinstance(self.given, Mapping):
             return None
         decoded = any(str(name).startswith("decoder_") for name in self.given)
