@@ -100,8 +100,8 @@ class on:
     average pooling, mean and sum over axes. `residual`: additions of a tensor and something made of it.
     `attention`: fused attention with the products and the softmax in it, and matrix products with what came out of a
     softmax or sigmoid. `op(function)`: calls of one operation, however spelled. `module(type)`: calls made in modules
-    of a type. `scan`: calls that a selective state-space model's mixer makes itself, which is a module with a
-    parameter `A_log`.
+    of a type. `scan`: calls that a selective state-space model's mixer makes itself, which is a module with
+    parameters `A_log` and `D`.
     """
 
     first = Selector("first", lambda call: call.first)

@@ -311,8 +311,9 @@ def mamba_lrp(gamma: float = 0.0, stabiliser: float = 1e-6) -> Composite:
     denominators of norms constants, linear layers and convolutions LRP-0 or, with a gamma, LRP-gamma.
 
     What delta, B and C are is told by names that Mamba, its heirs in `transformers` and most rewrites share: in Mamba
-    what the module `x_proj` gives; in Mamba-2, in a module with a parameter `A_log`, the second and third part of its
-    second split, and each softplus. `print(r.plan)` shows them; where a model has other names, say so in a composite.
+    what the module `x_proj` gives; in Mamba-2, in a module with parameters `A_log` and `D`, the second and third part
+    of its second split, and each softplus. `print(r.plan)` shows them; where a model has other names, say so in a
+    composite.
 
     Use: for Mamba, Mamba-2 and models with such layers; beside attention put its first entries before another preset's:
     `lrp.Composite([*presets.mamba_lrp().entries[:3], *presets.cp_lrp().entries])`.

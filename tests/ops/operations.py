@@ -225,7 +225,17 @@ SYNONYMS: dict[str, Operation] = {
     "multiply": (lambda x: x.multiply(C), S),
     "divide": (lambda x: torch.divide(x, 2).true_divide(C.exp()), S),
 }
-AFFINE = {**MOVING, **FILLING, **ADDING, **SYNONYMS}
+ROOT = signed(4, 4, seed=53)
+SQUARE = ROOT @ ROOT.mT + torch.eye(4, dtype=torch.float64)
+SOLVING: dict[str, Operation] = {
+    "solve": (lambda x: torch.linalg.solve(SQUARE, x), (4, 3)),
+    "solve_ex": (lambda x: torch.linalg.solve_ex(SQUARE, x.mT, left=False)[0], (4, 3)),
+    "solve_triangular": (lambda x: torch.linalg.solve_triangular(SQUARE, x, upper=True, unitriangular=True), (4, 3)),
+    "lu_solve": (lambda x: torch.linalg.lu_solve(*torch.linalg.lu_factor(SQUARE), x), (4, 3)),
+    "cholesky_solve": (lambda x: torch.cholesky_solve(x, torch.linalg.cholesky(SQUARE)), (4, 3)),
+    "tensorsolve": (lambda x: torch.linalg.tensorsolve(SQUARE.view(2, 2, 4), x), (2, 2)),
+}
+AFFINE = {**MOVING, **FILLING, **ADDING, **SYNONYMS, **SOLVING}
 SELECTING: dict[str, Operation] = {
     "max_pool1d": (lambda x: F.max_pool1d(x, 2, 1, padding=1), S),
     "max_pool1d-indices": (lambda x: F.max_pool1d(x, 2, return_indices=True)[0], S),

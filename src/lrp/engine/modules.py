@@ -19,8 +19,8 @@ __all__ = ["Frame", "ModulePaths", "is_scan", "refuse_compiled", "refuse_trainin
 
 
 def is_scan(module: nn.Module) -> bool:
-    """Whether a module is a selective scan, by the parameter that Mamba and its heirs have."""
-    return "A_log" in module._parameters
+    """Whether a module is a selective scan, by the parameters of Mamba and its heirs; delta rules have no `D`."""
+    return {"A_log", "D"} <= module._parameters.keys()
 
 
 def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
