@@ -13,11 +13,12 @@ import torch.nn as nn
 from torch import Tensor
 
 from lrp.composite import Composite
-from lrp.engine.modules import Frame, is_scan, refuse_compiled, refuse_training
+from lrp.engine.modules import Frame, is_scan, refuse_training
 from lrp.engine.reference import per_sample, references
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors
 from lrp.engine.taps import Books
+from lrp.engine.uncompiled import named_modules
 from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
 from lrp.inputs import Inputs
 from lrp.presets import auto, zero
@@ -151,7 +152,7 @@ class Explainer:
         self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
         self.reference_output = reference_output
         self._module = model if isinstance(model, nn.Module) else None
-        self._paths = [name for name, _ in self._module.named_modules() if name] if self._module is not None else []
+        self._paths = [name for name, _ in named_modules(self._module) if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
         if isinstance(sources, str) and sources not in self._paths:
             raise LayerError(f"there is no module {sources!r}", where="sources", cure=nearest(sources, self._paths))
@@ -162,9 +163,7 @@ class Explainer:
         if reference is not None:
             refuse_beside_reference(self.composite, self.sources, self.reference_output)
         if self._module is not None:
-            modules = list(self._module.named_modules())
-            refuse_compiled(modules)
-            refuse_training(modules)
+            refuse_training(named_modules(self._module))
         given = Inputs(inputs, self.sources, reference)
         with torch.inference_mode(False), _unchanged(self._module):
             forward = self._forward(given, chosen)

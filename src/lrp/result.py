@@ -17,6 +17,7 @@ from lrp.engine.differences import reference_of
 from lrp.engine.propagate import Measured, prepare, propagate, total
 from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors, tensors_in
+from lrp.engine.uncompiled import compiled
 from lrp.errors import CompositeError, DetachedError, LRPWarning, ModelError
 from lrp.inputs import Inputs
 from lrp.ledger import Ledger
@@ -265,6 +266,9 @@ def _notes(forward: Forward) -> list[str]:
         notes.append("the explained value is the output less the reference output")
     if forward.run.with_reference:
         notes.append("the explained value is the output less that of the reference input")
+    model = forward.run.modules.model
+    if model is not None and compiled(model.modules()):
+        notes.append("compiled modules ran as the Python they were compiled from")
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes

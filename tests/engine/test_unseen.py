@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import lrp
 from lrp import presets, rules
@@ -207,25 +208,31 @@ def test_rule_that_cannot_be_registered(function: Any, rule: rules.Rule):
         lrp.register(function, rule)
 
 
-@pytest.mark.filterwarnings("ignore:.*use_reentrant.*")
-@pytest.mark.parametrize("reentrant", [True, False])
-def test_checkpointed_part_is_right_or_refused(reentrant: bool):
-    from torch.utils.checkpoint import checkpoint
-
+def test_a_reentrant_checkpoint_is_refused_by_name():
     part = prepare(Part(), seed=52)
-    try:
-        r = lrp.explain(Host(lambda h: checkpoint(part, h, use_reentrant=reentrant)), X)
-    except lrp.errors.ModelError:
-        return
-    assert_same(r.input, lrp.explain(Host(part), X).input)
+    with pytest.raises(lrp.errors.UnseenError, match="CheckpointFunctionBackward"):
+        lrp.explain(Host(lambda h: checkpoint(part, h, use_reentrant=True)), X)
 
 
-def test_compiled_module_is_refused_by_name():
-    model = nn.Sequential(nn.Linear(4, 3), torch.compile(nn.Linear(3, 2), backend="eager")).double()
-    with pytest.raises(lrp.errors.UnseenError, match="compiled") as caught:
-        lrp.explain(model, torch.ones(2, 4, dtype=torch.float64))
-    assert caught.value.where == "1"
-    assert lrp.explain(nn.Sequential(model[0], model[1]._orig_mod), torch.ones(2, 4, dtype=torch.float64))
+def moved_away(part: nn.Module, h: Tensor) -> Tensor:
+    with torch.autograd.graph.save_on_cpu():
+        return part(h)
+
+
+SAVING: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "checkpoint": lambda part, h: checkpoint(part, h, use_reentrant=False),
+    "nested": lambda part, h: checkpoint(lambda g: SAVING["checkpoint"](part, g), h, use_reentrant=False),
+    "save_on_cpu": moved_away,
+}
+
+
+@pytest.mark.parametrize("how", SAVING)
+@pytest.mark.parametrize("preset", [presets.zero, presets.epsilon_plus_flat])
+def test_how_a_model_saves_memory_changes_nothing(how: str, preset: Callable[[], lrp.Composite]):
+    part = prepare(Part(), seed=52)
+    r = lrp.explain(Host(lambda h: SAVING[how](part, h)), X, composite=preset(), ledger="calls")
+    assert torch.equal(r.input, lrp.explain(Host(part), X, composite=preset()).input)
+    assert_balanced(r)
 
 
 @pytest.mark.parametrize(

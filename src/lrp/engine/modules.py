@@ -13,14 +13,15 @@ from typing import Any
 import torch.nn as nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lrp.errors import TrainingModeError, UnseenError
+from lrp.engine.uncompiled import named_modules
+from lrp.errors import TrainingModeError
 
-__all__ = ["Frame", "ModulePaths", "is_scan", "refuse_compiled", "refuse_training"]
+__all__ = ["Frame", "ModulePaths", "is_scan", "refuse_training"]
 
 
 def is_scan(module: nn.Module) -> bool:
     """Whether a module is a selective scan, by the parameters of Mamba and its heirs; delta rules have no `D`."""
-    return {"A_log", "D"} <= module._parameters.keys()
+    return all(name in module._parameters for name in ("A_log", "D"))
 
 
 def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
@@ -43,22 +44,6 @@ def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
             seen=f"{type(module).__name__} with training=True (modules like this: {len(active)})",
             cure="model.eval()",
         )
-
-
-def refuse_compiled(modules: Iterable[tuple[str, nn.Module]]) -> None:
-    """Refuse compiled modules: what they run is not seen.
-
-    Raises:
-        UnseenError: some are.
-    """
-    for name, module in modules:
-        if type(module).__name__ == "OptimizedModule":  # its class lives in a module that takes seconds to import
-            raise UnseenError(
-                "a compiled module hides its operations",
-                where=name or "(model)",
-                seen="torch.compile",
-                cure="explain the original module, which has the same weights: compiled._orig_mod",
-            )
 
 
 @dataclass(slots=True)
@@ -85,7 +70,7 @@ class ModulePaths:
         on_enter: Callable[[Frame, Any], None],
         on_exit: Callable[[Frame, Any], Any],
     ) -> None:
-        self._model = model
+        self.model = model
         self._on_enter: Callable[[Frame, Any], Any] = on_enter
         self._on_exit: Callable[[Frame, Any], Any] = on_exit
         self._names = _names_of(model, "") if model is not None else {}
@@ -137,7 +122,7 @@ class ModulePaths:
         self._on_enter = self._on_exit = lambda frame, structure: None  # they refer to who made them
 
     def _enter_module(self, module: nn.Module, args: Any) -> None:
-        if self._model is None and not self.stack and id(module) not in self._names:
+        if self.model is None and not self.stack and id(module) not in self._names:
             self._names.update(_names_of(module, type(module).__name__))
         path = self._names.get(id(module))
         named = path is not None
@@ -175,4 +160,4 @@ class ModulePaths:
 
 def _names_of(model: nn.Module, prefix: str) -> dict[int, str]:
     """Module identity -> path."""
-    return {id(module): name for name, module in model.named_modules(prefix=prefix)}
+    return {id(module): name for name, module in named_modules(model, prefix)}

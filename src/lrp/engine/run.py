@@ -26,6 +26,7 @@ from lrp.engine.outcome import TorchCall
 from lrp.engine.relevance_form import leave
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.taps import Books, Taps
+from lrp.engine.uncompiled import uncompiled
 from lrp.engine.values import Detached, Value
 from lrp.engine.verify import is_residual, last_calls, sequence_number
 from lrp.errors import CompositeError, LRPError
@@ -86,6 +87,7 @@ class Run(Taps, TorchFunctionMode):
         self.escapes: list[Detached] = []
         self.failed: tuple[Exception, str, list[tuple[int, ...]]] | None = None
         self._attending = False
+        self._hold = self.shelf.hold
         self._uses: Counter[tuple[str, str]] = Counter()
         self._passes_detached = any(isinstance(rule, PassDetached) for _, rule in composite.entries)
 
@@ -93,7 +95,8 @@ class Run(Taps, TorchFunctionMode):
         self._stack = ExitStack()
         self._stack.enter_context(torch.inference_mode(False))
         self._stack.enter_context(torch.enable_grad())
-        self._stack.enter_context(torch.autograd.graph.saved_tensors_hooks(self.shelf.hold, lambda held: held.value))
+        self._stack.enter_context(self._saving())
+        self._stack.enter_context(uncompiled(self.modules.model))
         self._stack.enter_context(self.modules)
         super().__enter__()
         return self
@@ -103,6 +106,10 @@ class Run(Taps, TorchFunctionMode):
     ) -> None:
         super().__exit__(kind, error, trace)
         self._stack.close()
+
+    def _saving(self) -> torch.autograd.graph.saved_tensors_hooks:
+        """What the backward pass needs is held by the run's own shelf."""
+        return torch.autograd.graph.saved_tensors_hooks(self._hold, lambda held: held.value)
 
     @contextmanager
     def seeing(self) -> Iterator[None]:
@@ -169,7 +176,12 @@ class Run(Taps, TorchFunctionMode):
             self._note_readers(op, data, args, kwargs)
             record = self._record(op, func, data, handlers.family_of(op, data, tensors, args, kwargs))
             try:
-                return self._on_the_graph(TorchCall(record, op, func, args, kwargs, tensors, data, written))
+                call = TorchCall(record, op, func, args, kwargs, tensors, data, written)
+                hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+                if hooks is not None and hooks[0] is self._hold:
+                    return self._on_the_graph(call)
+                with self._saving():  # the model's own hooks recompute, as a checkpoint does, where nobody sees it
+                    return self._on_the_graph(call)
             finally:
                 self.intervals.add(start, record)
         except LRPError:
