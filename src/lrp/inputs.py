@@ -187,10 +187,8 @@ def check_source(where: str, tensor: Tensor) -> None:
     """Refuse what relevance cannot be wanted for.
 
     Raises:
-        InputError: float16, no elements, values that are not finite.
+        InputError: no elements, values that are not finite.
     """
-    if tensor.dtype == torch.float16:
-        raise InputError("float16 overflows in a relevance pass", where=where, cure="model.float(), inputs.float()")
     if tensor.numel() == 0:
         raise InputError("the input is empty", where=where, seen=describe(tensor), cure="at least one sample")
     tensor = tensor.detach()

@@ -28,7 +28,7 @@ from lrp.targets import Several, Start, Target
 
 __all__ = ["Forward", "finish"]
 
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 2e-2}
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 2e-2}
 """Residuals above this share of the ledger's scale are worth a warning, by dtype; the coarsest one met counts."""
 LARGE = 0.1
 """What softmax keeps is worth a note above this share of the explained output."""
@@ -92,6 +92,9 @@ def finish(
     probes = [probe for _, _, _, structure in forward.kept for probe in tensors_in(structure, leaf=Probe)]
     everything = torch.ones_like(forward.start.parts[0])
     measured = propagate(run, explained, everything, on_the_way, probes, retain=retain)
+    dtypes = {tensor.dtype for tensor in (explained, *run.leaves)} | {c.dtype for c in on_the_way if c.dtype}
+    if torch.float16 in dtypes:
+        _refuse_overflow(measured.sources)
     ledger = None
     if run.books:
         value = forward.value
@@ -114,7 +117,6 @@ def finish(
         modules=forward.modules,
     )
     if ledger is not None:
-        dtypes = {tensor.dtype for tensor in (explained, *run.leaves)} | {c.dtype for c in on_the_way if c.dtype}
         tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
         _warn_of_each(ledger, tolerance, measured.cut, forward.target)
     return result
@@ -285,6 +287,16 @@ def _note_of_attention(ledger: Ledger | None, calls: Sequence[OpCall]) -> list[s
     if not LARGE <= share < math.inf:
         return []
     return [f"softmax keeps {share:.0%} of the output: AttnLRP does not conserve, by design; presets.cp_lrp() does"]
+
+
+def _refuse_overflow(sources: Sequence[Tensor | None]) -> None:
+    """Relevance beyond the largest number of float16, 65504, is none."""
+    if not all(bool(torch.isfinite(relevance).all()) for relevance in sources if relevance is not None):
+        raise ModelError(
+            "relevance per unit of activation went beyond the largest number of float16",
+            seen="relevance that is not finite",
+            cure="bfloat16 or float32: model.bfloat16(), or model.float(), with inputs to match",
+        )
 
 
 def _warn_of_each(ledger: Ledger, tolerance: float, cut: Tensor | None, target: Target | Several) -> None:
