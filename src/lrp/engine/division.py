@@ -13,6 +13,7 @@ from lrp.engine.moving import handle_sum
 from lrp.engine.native import carry_out
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.relevance_form import scaled
+from lrp.engine.softmax import handle_softmax_by_hand
 from lrp.engine.values import Value
 from lrp.ops.op import Op
 
@@ -55,6 +56,9 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
         outcome = replayed(run, call)
         if outcome is not None:
             return outcome
+    below = run.value(denominator) if by_data else None
+    if below is not None and below.exponential is not None and below.exponential is before.exponential:
+        return handle_softmax_by_hand(run, call, below.exponential)
     point = step(run, call, affine=not by_data)
     if by_data:
         call.record.gradient = False
@@ -62,6 +66,7 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     result = scaled(run, call, numerator) if run.relevance_form else carry_out(run, call, adds=False)
     slot = None if before.slot is None or by_data else run.tap_slot(call, before.slot).expand_as(result)
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
+    value.exponential = None if by_data else before.exponential
     value.gate = before.gate or is_gate(point)
     return Outcome(result, value)
 

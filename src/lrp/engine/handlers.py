@@ -23,7 +23,7 @@ from lrp.engine.moving import PAIRWISE, handle_put, handle_reshape, handle_selec
 from lrp.engine.native import carry_out
 from lrp.engine.nodes import Stopped
 from lrp.engine.norms import handle_normaliser
-from lrp.engine.outcome import Outcome, TorchCall, uncovered
+from lrp.engine.outcome import Outcome, TorchCall, refuse_written_constant, uncovered
 from lrp.engine.pointwise import handle_activation, handle_softmax
 from lrp.engine.power import family_of_power
 from lrp.engine.product import handle_product
@@ -56,6 +56,8 @@ def family_of(op: Op, data: Sequence[Tensor], operands: Sequence[Tensor], args: 
     """The family of a call, which can depend on which of its operands carry data."""
     if op.rule is not None and len(data) == 1:
         return op.family
+    if any(tensor.layout is not torch.strided for tensor in data):
+        return ""
     if op.family == "power":
         return family_of_power(op.name, data, args, kwargs)
     if op.family == "division":
@@ -122,14 +124,7 @@ def _stopped(run: Run, call: TorchCall) -> Outcome:
 
 def _as_constants(run: Run, call: TorchCall, rule: AsConstant) -> Outcome:
     """Any call under `rules.AsConstant`: its value, or some of its outputs, without a way back to the data."""
-    cure = "the rule for a call that comes later, whose result is a tensor of its own"
-    if call.written is not None:
-        raise CompositeError(
-            "what is written into data cannot count as a constant",
-            where=call.record.name,
-            seen=f"rules.{rule}",
-            cure=cure,
-        )
+    refuse_written_constant(call)
     call.record.gradient = False
     if not rule.outputs:
         with torch.no_grad():
@@ -158,8 +153,9 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     if shifts:
         unchanged = point is None or point.affine
         gate = (before.gate and not moves) if unchanged else is_gate(point)
-        return Outcome(result, Value(gate=gate, slot=slot, point=point))
+        return Outcome(result, Value(gate=gate, slot=slot, point=point, exponential=before.exponential))
     value = Value(factors=before.factors, denominator=before.denominator, slot=slot, point=point)
+    value.exponential = before.exponential
     value.gate = before.gate or is_gate(point)
     return Outcome(result, value)
 

@@ -40,7 +40,9 @@ def handle_homogeneous(run: Run, call: TorchCall) -> Outcome:
         return Outcome(Scale.apply(result, _shares(call, x, count), in_place))
     degree = count * _degree(call, x)
     result = run.scale(record, result, 1 / degree)
-    return Outcome(result, Value(factors=degree, nonnegative=call.op.name != "prod" or before.nonnegative))
+    value = Value(factors=degree, nonnegative=call.op.name != "prod" or before.nonnegative)
+    value.exponential = before.exponential if degree == 1 else None
+    return Outcome(result, value)
 
 
 def _degree(call: TorchCall, x: Tensor) -> int:

@@ -67,9 +67,10 @@ def handle_sum(run: Run, call: TorchCall) -> Outcome:
     note = not_linear(call)
     if note:
         return _refused(run, call, note)
-    value = Value()
+    parts = mixed(run.value(tensor) or Value() for tensor in call.data)
+    value = Value(exponential=parts.exponential)
     if not call.constants or call.steered:
-        value.factors = mixed(run.value(tensor) or Value() for tensor in call.data).factors
+        value.factors = parts.factors
     if isinstance(call.record.rule, ResidualGamma):
         return Outcome(residual_sum(run, call, call.record.rule), value)
     if call.record.family == "sum":
@@ -106,7 +107,8 @@ def handle_put(run: Run, call: TorchCall) -> Outcome:
         return handle_with_reference(run, call) if run.with_reference else uncovered(run, call)
     values = call.get(*call.op.values)
     is_number = call.op.number is not None and not isinstance(values, Tensor)
-    if is_number or not _by_index(call):
+    empty = isinstance(values, Tensor) and not values.numel()
+    if is_number or empty or not _by_index(call):
         return _as(run, call, "reshape", handle_reshape)
     stayed = _stayed(call, values)
     call.record.note = "written out"

@@ -11,12 +11,21 @@ from torch import Tensor
 from lrp.engine.calls import OpCall
 from lrp.engine.structure import is_continuous, map_tensors, tensors_in
 from lrp.engine.values import Value, as_constant
+from lrp.errors import CompositeError
 from lrp.ops.op import Op
 
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["Outcome", "TorchCall", "data_elsewhere", "not_linear", "reduction", "uncovered"]
+__all__ = [
+    "Outcome",
+    "TorchCall",
+    "data_elsewhere",
+    "not_linear",
+    "reduction",
+    "refuse_written_constant",
+    "uncovered",
+]
 
 
 class Outcome(NamedTuple):
@@ -126,6 +135,17 @@ def uncovered(run: Run, call: TorchCall) -> Outcome:
         return tensor if call.is_data(tensor) or tensor is call.written else as_constant(tensor)
 
     return Outcome(call.run(operand))
+
+
+def refuse_written_constant(call: TorchCall) -> None:
+    """A call whose result is to count as a constant, but is written into data."""
+    if call.written is not None:
+        raise CompositeError(
+            "what is written into data cannot count as a constant",
+            where=call.record.name,
+            seen=f"rules.{call.record.rule}",
+            cure="the rule for a call that comes later, whose result is a tensor of its own",
+        )
 
 
 def data_elsewhere(call: TorchCall) -> str:

@@ -14,6 +14,7 @@ from lrp.engine.islands import has_finite_offset, known_point, replayed, step
 from lrp.engine.nodes import Pointwise, SoftmaxNode
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.power import exponent_of
+from lrp.engine.softmax import exponential_of, weigh
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops import powers
@@ -86,6 +87,8 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     value = Value(nonnegative=nonnegative, gate=name in SIGMOIDS, denominator=divides)
     value.logit, value.logit_of = logit, name if logit is not None else ""
     value.point = step(run, call, shifts=shifts)
+    before = run.value(x) or Value()
+    value.exponential = before.exponential if held is not None else None  # a sum of it, kept above 0
     data = run.tap(record, x, in_place)
     if (
         name in HOMOGENEOUS and not (in_place and name in GATES) and not run.relevance_form
@@ -94,6 +97,9 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     rule = record.rule
     assert isinstance(rule, PointwiseRule)
     record.gradient = False
+    if name == "exp":
+        value.exponential = exponential_of(run, call, rule)
+        rule = value.exponential.rule
     activation = ActivationCall(_phi(call, x), _gate(call, name, x))
     if name not in GATES and not isinstance(rule, Pass):
         record.has_value_at_zero = has_finite_offset(activation.function, x)
@@ -102,7 +108,11 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     def compute() -> Tensor:
         return call.run(lambda tensor: as_constant(data if tensor is x else tensor))
 
-    return Outcome(Pointwise.apply(data, compute, rule, activation, in_place, run.relevance_form, *slots), value)
+    z = Pointwise.apply(data, compute, rule, activation, in_place, run.relevance_form, *slots)
+    if value.exponential is not None and before.logit_of == "log_softmax":
+        value.gate = True
+        weigh(run, value.exponential)
+    return Outcome(z, value)
 
 
 def _divides(call: TorchCall) -> bool:

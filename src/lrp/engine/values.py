@@ -13,6 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lrp.engine.calls import Foldable
     from lrp.engine.islands import Point
+    from lrp.engine.softmax import Exponential
 
 __all__ = ["ByIdentity", "Detached", "Held", "Readers", "Shelf", "Tracker", "Value", "mixed"]
 
@@ -47,6 +48,7 @@ class Value:
         factors: how many data factors its pure product has.
         gate: it came out of a sigmoid or softmax, perhaps as `1 - gate`, scaled, moved or cut.
         denominator: it came out of `rsqrt`, `1 / x` or a negative power; what it multiplies is divided by data.
+        exponential: what it was made of by adding up, moving and scaling, where that is an exponential.
         point: what it is in a pointwise island; the island's first tensor has a `root` in its place.
         foldable: the linear call that made it, for a batch norm that may follow.
         logit: what went into the final sigmoid or softmax, where it came out of one.
@@ -63,6 +65,7 @@ class Value:
     factors: int = 1
     gate: bool = False
     denominator: bool = False
+    exponential: Exponential | None = None
     point: Point | None = None
     root: weakref.ref[Point] | None = None
     foldable: Foldable | None = None
@@ -84,10 +87,12 @@ def mixed(values: Iterable[Value]) -> Value:
     """What holds of a tensor with elements of several: what they agree on. Constants among them do not count."""
     known = list(values)
     factors = {value.factors for value in known}
+    exponentials = {value.exponential for value in known}
     return Value(
         factors=factors.pop() if len(factors) == 1 else 1,
         gate=all(value.gate for value in known),
         denominator=all(value.denominator for value in known),
+        exponential=exponentials.pop() if len(exponentials) == 1 else None,
     )
 
 
