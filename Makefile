@@ -1,18 +1,19 @@
 # Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers, lxt, zoo: .venv-NAME).
 # Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
 
-VENV  := .venv
-PEERS := .venv-peers
-LXT   := .venv-lxt
-ZOO   := .venv-zoo
-BIN   := $(VENV)/bin
+VENV   := .venv
+PEERS  := .venv-peers
+LXT    := .venv-lxt
+GRAPHS := .venv-graphs
+ZOO    := .venv-zoo
+BIN    := $(VENV)/bin
 PIP_INSTALL := -m pip install --disable-pip-version-check -qq -c constraints.txt
 JOBS  ?= 2
 TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt bench faithfulness coverage
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +52,9 @@ peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and wr
 peers-lxt: $(LXT)/bin/pip ## compare with LXT on tiny transformers, live, and write its stored values anew
 	LXT=$(LXT) tests/agreement/make_lxt.sh
 
+peers-graphs: $(GRAPHS)/bin/pip ## compare torch_geometric's layers with the same on dense adjacency matrices, live
+	GRAPHS=$(GRAPHS) tests/agreement/make_graphs.sh
+
 coverage: $(ZOO)/bin/pip ## explain every architecture of torchvision, timm and transformers; writes docs/coverage.md (an hour)
 	ZOO=$(ZOO) benchmarks/coverage/make_coverage.sh
 
@@ -66,7 +70,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
 	@touch $(VENV)/.installed-demo $@
 
-$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(ZOO)/bin/pip: # made last by venv, so a half-made environment is made again
+$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(GRAPHS)/bin/pip $(ZOO)/bin/pip: # made last by venv, so a half-made environment is made again
 	@for python in $(PYTHON) python3.11 python3; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "$$python -m venv $(@:/bin/pip=)"; exec $$python -m venv $(@:/bin/pip=); \

@@ -171,7 +171,7 @@ def _chosen(named: Mapping[str, Tensor], sources: Sequence[str | int] | str | No
             "sources are a list of input names or positions, or a module path", seen=repr(sources), cure="[0] or ['x']"
         )
     if sources is None:
-        return dict(named)
+        return {name: tensor for name, tensor in named.items() if tensor.layout is torch.strided}
     chosen = {}
     for source in sources:
         name = str(source) if str(source) in named else "input" if len(named) == 1 and source == 0 else ""
@@ -187,8 +187,15 @@ def check_source(where: str, tensor: Tensor) -> None:
     """Refuse what relevance cannot be wanted for.
 
     Raises:
-        InputError: no elements, values that are not finite.
+        InputError: a sparse tensor, no elements, values that are not finite.
     """
+    if tensor.layout is not torch.strided:
+        raise InputError(
+            "a sparse tensor is a constant, relevance cannot be wanted for it",
+            where=where,
+            seen=str(tensor.layout),
+            cure="a dense matrix; or the weights of its edges as the input, with index_add in the place of the product",
+        )
     if tensor.numel() == 0:
         raise InputError("the input is empty", where=where, seen=describe(tensor), cure="at least one sample")
     tensor = tensor.detach()

@@ -96,13 +96,19 @@ class Ids:
         return known is not None and known.positions is not None
 
     def looked_up(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Tensor | None:
-        """The positions of the integers that fetched a result from a table, shaped to broadcast against the result."""
+        """The positions of the integers that fetched a result from a table, shaped to broadcast against the result.
+
+        A table that was made of the inputs' integers (the degrees of nodes, read at the ends of edges) tells them
+        nothing of the model.
+        """
         if not isinstance(result, Tensor) or not result.is_floating_point():
             return None
         op = lookup(func)
         ids, axis = _index(op.name if op is not None else "", func, args, kwargs)
         known = self._known.get(ids) if isinstance(ids, Tensor) else None
         if known is None or known.positions is None:
+            return None
+        if any(self._known.get(table) is not None for table in tensors_in((args, kwargs)) if table is not ids):
             return None
         after = result.dim() - axis - known.positions.dim()
         return known.positions.reshape(*[1] * axis, *known.positions.shape, *[1] * after)

@@ -42,6 +42,8 @@ from lrp.rules.product import Uniform
 
 __all__ = ["Run"]
 
+_SPARSE = "a sparse tensor of data has no rule: a dense one, or messages along the edges and index_add"
+
 
 class Run(Taps, TorchFunctionMode):
     """Sees the forward pass of `with run:` and keeps its records.
@@ -207,6 +209,8 @@ class Run(Taps, TorchFunctionMode):
         if op.rule is not None:
             call.rule, call.entry = op.rule, "(registered)"
         call.note = REFUSED.get(op.name, "") if not op.family else ""
+        if not family and any(tensor.layout is not torch.strided for tensor in data):
+            call.note = _SPARSE
         if family == "sum" and usual(op.name) == "add":
             call.residual = partial(is_residual, data)
         self.choose(call)

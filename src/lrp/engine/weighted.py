@@ -119,12 +119,21 @@ def _product(call: TorchCall, x: Tensor) -> Weighted:
     # `a @ b` by an operator of the right operand arrives with its operands swapped
     data_left = (first is x) != (call.op.name == "__rmatmul__")
     plain = x.dim() == weight.dim() == 2 and call.op.name in _MATRIX_PRODUCTS
+    if weight.layout is not torch.strided and not isinstance(call.record.rule, (Native, ArrivingRule)):
+        # torch cannot ask for the signs of a sparse matrix
+        return Weighted(
+            lambda x, w: x @ w if data_left else w @ x,
+            as_constant(weight).to_dense(),
+            None,
+            None,
+            -1 if data_left else -2,
+        )
     scaled = partial(_scaled, axis=1) if plain and data_left else None
     features = -1 if data_left or x.dim() == 1 or call.op.name not in _MATRIX_PRODUCTS else -2
     return Weighted(call.as_function(x, weight), as_constant(weight), None, scaled, features)
 
 
-_MATRIX_PRODUCTS = frozenset({"matmul", "mm", "bmm", "mv", "__matmul__", "__rmatmul__", "linalg_matmul"})
+_MATRIX_PRODUCTS = frozenset({"matmul", "mm", "bmm", "mv", "__matmul__", "__rmatmul__", "linalg_matmul", "_sparse_mm"})
 
 
 def _cross(call: TorchCall, x: Tensor) -> Weighted:

@@ -10,7 +10,7 @@ __all__ = ["lines"]
 
 _PRODUCTS = """
     matmul mm bmm mv dot __matmul__ __rmatmul__ outer ger inner vdot kron tensordot cross einsum
-    linalg_matmul linalg_vecdot linalg_cross _grouped_mm grouped_mm
+    linalg_matmul linalg_vecdot linalg_cross _grouped_mm grouped_mm _sparse_mm
 """
 _CONVOLUTIONS = """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc convolution _convolution

@@ -264,6 +264,10 @@ def _lp_pool(axes: int, x: Tensor, p: float, size: Any, stride: Any, ceil_mode: 
     return total / torch.where(z == 0, 1.0, z ** (p - 1))
 
 
+def _sparse_addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    return beta * input + alpha * torch.sparse.mm(mat1, mat2)
+
+
 DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
     **{
         function.__name__: function
@@ -272,6 +276,7 @@ DECOMPOSITIONS: dict[str, Callable[..., Any]] = {
             *(ldexp, logcumsumexp, pdist, polar, native_channel_shuffle, renorm, cov, corrcoef),
             *(lp_pool1d, lp_pool2d, lp_pool3d, _pack_padded_sequence, _pad_packed_sequence, pad_sequence),
             *(normalize, cosine_similarity, pairwise_distance, local_response_norm, embedding_bag, matrix_power),
+            _sparse_addmm,
         )
     },
     "linalg_matrix_power": matrix_power,

@@ -46,7 +46,7 @@ _SPELLINGS = (
 _USUAL = {name: spellings[0] for spellings in _SPELLINGS for name in spellings}
 
 
-_BINDINGS = [getattr(torch._C, name) for name in ("_nn", "_fft", "_linalg")]
+_BINDINGS = [getattr(torch._C, name) for name in ("_nn", "_fft", "_linalg", "_sparse")]
 _HOMES: tuple[Any, ...] = (torch, torch.Tensor, F, *_BINDINGS, torch.special)
 """Where torch keeps its functions."""
 
