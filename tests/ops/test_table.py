@@ -54,7 +54,7 @@ ELSEWHERE = {
     *DECOMPOSITIONS,
     *(op.name for op in homogeneous.lines()),
     *(op.name for op in _lines() if op.family == "normaliser"),
-    *("__matmul__", "_convolution", "_grouped_mm", "grouped_mm"),
+    *("__matmul__", "_convolution", "_grouped_mm", "grouped_mm", "_sparse_mm"),
     *("chain_matmul", "linalg_multi_dot", "matrix_power", "linalg_matrix_power"),
     *("embedding_bag", "glu", "softmax", "log_softmax", "softmin", "__rtruediv__", "__rdiv__", "cuda", "cpu"),
     *("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
