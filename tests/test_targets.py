@@ -504,7 +504,14 @@ def test_bad_parts_print_the_structure(what: str):
 
 def test_output_of_many_parts_needs_at():
     check_error(lambda: lrp.explain(lambda x: (MODEL(x), x), X, target=1), "more than a tensor", ["0: tensor", "At("])
-    check_error(lambda: lrp.explain(lambda x: Boxes(MODEL(x), x), X, target=1), "more than a tensor", ["boxes: tensor"])
+    words = ["boxes: tensor", 'At("scores", target)']
+    check_error(lambda: lrp.explain(lambda x: Boxes(MODEL(x), x), X, target=1), "more than a tensor", words)
+    check_error(lambda: lrp.explain(lambda x: {"a": MODEL(x), "b": x}, X), "more than a tensor", ['At("a", target)'])
+
+
+def test_a_path_is_one_string():
+    check_error(lambda: targets.At(("logits", 2), 1), "one string", ["('logits', 2)"])
+    check_error(lambda: targets.At(0, 1), "one string", ["0"])
 
 
 BAD_TOKENS: dict[str, tuple[Any, Any, str, list[str]]] = {

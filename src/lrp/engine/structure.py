@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-__all__ = ["describe", "is_continuous", "map_tensors", "tensors_in"]
+__all__ = ["describe", "first_part", "is_continuous", "map_tensors", "tensors_in"]
 
 _LEAVES = frozenset({type(None), bool, int, float, str, slice, type(...), torch.dtype, torch.device, torch.Size})
 """What holds no tensor and is met in every call; looked up first, as this runs for every torch call."""
@@ -101,6 +101,19 @@ def _attributes(structure: Any) -> list[tuple[str, Any]]:
         for key, item in getattr(structure, "__dict__", {}).items()
         if not key.startswith("_") and isinstance(item, (Tensor, tuple, list, Mapping))
     ]
+
+
+def first_part(structure: Any) -> str:
+    """How `targets.At` names the first part of a structure.
+
+    >>> first_part({"scores": 1, "boxes": 2}), first_part((1, 2))
+    ('scores', '0')
+    """
+    if isinstance(structure, Mapping):
+        return next(map(str, structure), "0")
+    if dataclasses.is_dataclass(structure):
+        return next((field.name for field in dataclasses.fields(structure)), "0")
+    return next((key for key, _ in _attributes(structure)), "0")
 
 
 def describe(structure: Any, indent: str = "") -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lrp.engine.structure import describe
+from lrp.engine.structure import describe, first_part
 from lrp.errors import TargetError, nearest
 
 __all__ = ["Context", "Index", "Target", "at_index", "class_indices", "listed", "plain_scores", "scores_in"]
@@ -73,8 +73,7 @@ def scores_in(output: Any, context: Context, *, logits: bool = False) -> Tensor:
         raise TargetError(
             "the model returned more than a tensor, and the target does not say which number to explain",
             seen=describe(output),
-            cure='targets.At("0", target) names a part; or a function, for example '
-            "target=lambda output: output[0][:, 3]",
+            cure=f'targets.At("{first_part(output)}", target) names a part; or a function that gives (N,)',
         )
     if not output.is_floating_point():
         raise TargetError("the output is not a floating tensor", seen=describe(output), cure="a function as target")

@@ -52,7 +52,7 @@ class At(Target):
             or a function.
 
     Raises:
-        TargetError: the output has no such part.
+        TargetError: the path is no string, or the output has no such part.
 
     >>> At("scores.0", 1).explained({"scores": (torch.tensor([[1.0, 2.0]]), None)})
     tensor([2.])
@@ -62,6 +62,13 @@ class At(Target):
     target: Any = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, str):
+            raise TargetError(
+                "the path to a part of the output is one string",
+                where="targets.At",
+                seen=repr(self.path),
+                cure='keys, positions and attributes, joined by dots: "logits", "0", "boxes.1"',
+            )
         target = as_target(self.target)
         if isinstance(target, Several):
             raise TargetError(
