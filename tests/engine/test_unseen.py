@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -95,6 +96,42 @@ def test_foreign_autograd_function_is_refused_by_name_and_can_be_registered():
         lrp.explain(model, X)
 
 
+class FourBits(torch.autograd.Function):
+    """A quantised linear layer: weights of four bits, two in a byte, a scale for each row, and a bias."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, packed: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(packed, scale)
+        return x @ FourBits.unpacked(packed, scale).T + bias
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        return grad @ FourBits.unpacked(*ctx.saved_tensors), None, None, None
+
+    @staticmethod
+    def unpacked(packed: Tensor, scale: Tensor) -> Tensor:
+        return (torch.stack([packed % 16, packed // 16], -1).flatten(1).to(scale.dtype) - 8) * scale
+
+
+@pytest.mark.parametrize("inside", [0.0, 0.5], ids=["no bias", "a bias inside"])
+def test_a_quantised_linear_layer_is_registered_by_its_node(inside: float):
+    """A bias that the function adds within itself is what the books miss."""
+    packed, scale = torch.tensor([[3, 250], [129, 20], [77, 5], [8, 99]]).to(torch.uint8), normal(4, 1, seed=3).abs()
+    weight, bias = FourBits.unpacked(packed, scale), torch.full((4,), inside, dtype=torch.float64)
+    model = Host(lambda h: FourBits.apply(h, packed, scale, bias))
+    with pytest.raises(UnseenError, match="FourBitsBackward"):
+        lrp.explain(model, X)
+    undo = lrp.register("FourBitsBackward", rules.Zero())
+    try:
+        with pytest.warns(lrp.LRPWarning, match="do not balance") if inside else nullcontext():
+            r = lrp.explain(model, X, target=1)
+    finally:
+        undo()
+    clean = lrp.explain(Host(lambda h: F.linear(h, weight)), X, target=1)
+    assert_same(r.input, clean.input)
+    assert_same(r.ledger.residual[None] + 1, (len(X) * bias @ LAST.weight.detach()[1])[None] + 1)
+
+
 def test_foreign_function_off_the_way_is_fine():
     r = lrp.explain(lambda x: {"logits": FIRST(x), "other": Half.apply(FIRST(x))}, X, target=2)
     assert_same(r.input, lrp.explain(FIRST, X, target=2).input)
@@ -159,6 +196,32 @@ def test_uncovered_op_call_below_the_source_is_fine():
     with pytest.raises(UncoveredError):
         lrp.explain(model, X)
     lrp.explain(model, X, sources="0")
+
+
+@torch.library.custom_op("lrp_tests::mixed", mutates_args=())
+def mixed(x: Tensor) -> Tensor:
+    return x @ MIX
+
+
+mixed.register_autograd(lambda ctx, grad: grad @ MIX.T)
+MIX = normal(4, 4, seed=5)
+
+
+@pytest.mark.parametrize("called", [mixed, torch.ops.lrp_tests.mixed, torch.ops.lrp_tests.mixed.default])
+@pytest.mark.parametrize("registered", [mixed, torch.ops.lrp_tests.mixed, torch.ops.lrp_tests.mixed.default])
+def test_registered_operator_of_a_library(registered: Any, called: Any):
+    model = Host(called)
+    with pytest.raises(UncoveredError, match="mixed"):
+        lrp.explain(model, X)
+    undo = lrp.register(registered, rules.Zero())
+    try:
+        r = lrp.explain(model, X, ledger="calls")
+    finally:
+        undo()
+    assert_same(r.input, lrp.explain(Host(lambda h: h @ MIX), X).input)
+    assert_balanced(r)
+    with pytest.raises(UncoveredError, match="mixed"):
+        lrp.explain(model, X)
 
 
 def test_registered_linear_operation():

@@ -132,13 +132,22 @@ def is_registered_node(name: str) -> bool:
     return name in _registered
 
 
+def _twins(function: Any, name: str) -> set[Any]:
+    """What torch may be seen to call where a function is: its method and in-place twin, or an operator's overloads."""
+    operator = getattr(function, "_opoverload", function)  # of what `torch.library.custom_op` returns
+    packet = getattr(operator, "overloadpacket", operator)
+    if isinstance(packet, torch._ops.OpOverloadPacket):
+        return {packet, *(getattr(packet, overload) for overload in packet.overloads())}
+    return {function, *_find(name)}
+
+
 def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], None]:
     """Cover an operation that `lrp` has no rule for; returns a function that undoes it.
 
     Args:
-        function: a torch function as the error names it (its method and in-place twin are covered with it), or the
-            name of an autograd node (`"MyFunctionBackward"`)
-            for a `torch.autograd.Function` of one's own.
+        function: a torch function as the error names it (its method and in-place twin are covered with it), an
+            operator made by `torch.library.custom_op` (with all its overloads), or the name of an autograd node
+            (`"MyFunctionBackward"`) for a `torch.autograd.Function` of one's own.
         rule: `rules.Zero()` where the operation is linear in its data: its gradient is taken as the rule.
             `rules.Gate()` where it is an elementwise activation with a finite value at 0, for torch functions.
 
@@ -159,7 +168,7 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
             seen=f"{type(rule).__name__} for {'an autograd node' if isinstance(function, str) else 'a function'}",
             cure="rules.Zero() for an operation that is linear in its data, rules.Gate() for an activation",
         )
-    twins = {function} if isinstance(function, str) else {function, *_find(name)}
+    twins = {function} if isinstance(function, str) else _twins(function, name)
     before = {twin: _registered.get(twin) for twin in twins}
     _registered.update(dict.fromkeys(twins, Op(name, family, rule=rule)))
 
