@@ -199,6 +199,26 @@ def test_what_several_tables_give_adds_up_and_positions_are_constants() -> None:
     assert_books_balance(r)
 
 
+def test_vectors_of_positions_and_types_are_constants_of_their_modules() -> None:
+    class Embeddings(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.types, self.places = nn.Embedding(10, 4), nn.Embedding(2, 4), nn.Embedding(4, 4)
+            self.dropped = nn.Sequential(self.places, nn.Identity())
+
+        def forward(self, ids: Tensor, types: Tensor) -> Tensor:
+            return head(self.words(ids) + self.types(types) + self.dropped(torch.arange(4)) + POSITIONS)
+
+    model, types = prepare(Embeddings(), seed=14), torch.tensor([[0, 0, 1, 1], [0, 1, 1, 1]])
+    r = lrp.explain(model, {"ids": IDS, "types": types}, target=1, sources=["ids"])
+    kept = {row.where: float(row.amount) for row in r.ledger.rows if row.kind == "constant"}
+    assert kept.keys() == {"types", "places", ""}
+    for name, vectors in (("types", model.types.weight[types]), ("places", model.places.weight), ("", POSITIONS)):
+        truth = of_vectors(vectors.detach().expand(2, 4, 4), IDS).sum()
+        assert kept[name] == pytest.approx(float(truth), rel=1e-12)
+    assert_books_balance(r)
+
+
 def test_positions_counted_from_the_ids_are_constants() -> None:
     """RoBERTa counts the tokens before each; the count comes from several of them."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lrp.recording import record
     from lrp.reductions import channels, total
     from lrp.relevance import Relevance
+    from lrp.text import explain_text
 
 __version__ = "0.1.0.dev0"
 
@@ -25,6 +26,7 @@ _HOMES = {
     "Relevance": "lrp.relevance",
     "channels": "lrp.reductions",
     "explain": "lrp.explainer",
+    "explain_text": "lrp.text",
     "on": "lrp.composite",
     "record": "lrp.recording",
     "register": "lrp.ops.table",
@@ -41,6 +43,7 @@ __all__ = [
     "channels",
     "errors",
     "explain",
+    "explain_text",
     "on",
     "presets",
     "record",

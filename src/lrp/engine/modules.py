@@ -11,9 +11,11 @@ from types import TracebackType
 from typing import Any
 
 import torch.nn as nn
+from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from lrp.engine.uncompiled import named_modules
+from lrp.engine.values import ByIdentity
 from lrp.errors import TrainingModeError
 
 __all__ = ["Frame", "ModulePaths", "is_scan", "refuse_training"]
@@ -62,6 +64,7 @@ class ModulePaths:
 
     A module reachable under two names has the first of `named_modules()`. One that is not registered has its parent's
     path. Without a model (`lrp.record`), every outermost module gives its type's name as the first part of the path.
+    `makers` holds for the tensors that modules returned the path of the innermost module that did.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class ModulePaths:
         self._uses: Counter[str] = Counter()
         self._operations: Counter[str] = Counter()
         self.stack: list[Frame] = []
+        self.makers: ByIdentity[str] = ByIdentity()
 
     @property
     def path(self) -> str:
@@ -155,6 +159,8 @@ class ModulePaths:
             frame = self.stack.pop()
             if frame.module is module:
                 break
+        if isinstance(output, Tensor) and self.makers.get(output) is None:
+            self.makers.put(output, frame.path)
         return self._on_exit(frame, output) if frame.named and output is not None else None
 
 

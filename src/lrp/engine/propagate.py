@@ -24,7 +24,7 @@ class Row:
 
     Args:
         call: the op call in words.
-        where: the module path.
+        where: the module path; of a constant that a module returned the path of that module.
         kind: why it stayed, one of `lrp.ledger.KINDS`.
         amount: how much, a total of the batch of shape `()`, or `(N,)` by sample; with several targets `(K,)`, or
             `(K, N)`.

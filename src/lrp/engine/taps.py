@@ -84,10 +84,12 @@ class Taps(Facts):
         self.intervals.add(start, None)
         return data
 
-    def offset(self, call: OpCall, constant: Tensor, *, kind: str = "constant", amount: Tensor | None = None) -> Tensor:
-        """An alias of an additive constant; `amount` (its value) times its gradient is what it keeps."""
+    def offset(self, call: OpCall, constant: Tensor) -> Tensor:
+        """An alias of an additive constant: its value times its gradient is kept, where it was made."""
         known = self.tracker.get(constant)
-        kind, where = ("detached", known.path) if isinstance(known, Detached) else ("constant", call.path)
+        kind, where = "constant", self.modules.makers.get(constant) or call.path
+        if isinstance(known, Detached):
+            kind, where = "detached", known.path
         constant = as_constant(constant)
         if not self._keeps or not is_continuous(constant):
             return constant
