@@ -13,19 +13,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from scipy.stats import wilcoxon
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import lrp
 from benchmarks import digits, photographs, report
-from benchmarks.faithfulness import STEPS, order_by_relevance, patch_scores, random_order, srg
+from benchmarks.faithfulness import (
+    BASELINE,
+    RANDOM,
+    SEEDS,
+    STEPS,
+    order_by_relevance,
+    p_above,
+    patch_scores,
+    random_order,
+    srg,
+)
 from lrp.models import imagenet
 
-BASELINE, RANDOM = "gradient x input", "random order"
 SAME_HERE = {"lrp_all"}
 """Presets that are `zero` on networks without gates, such as these."""
-SEEDS = range(1, 6)
 PER_CLASS = 50
 Method = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -83,13 +90,6 @@ def gains(setting: Setting, some: Sequence[str] = ()) -> tuple[dict[str, Tensor]
     at_random = [srg(model, x, classes, order, patch) for order in tqdm(orders, desc="random orders")]
     gained[RANDOM] = torch.stack(at_random).mean(0)
     return gained, {name: score.sum(1) / logits for name, score in scores.items()}
-
-
-def p_above(ours: Tensor, theirs: Tensor) -> float:
-    """One-sided paired Wilcoxon signed-rank test: the chance of such a lead if there were none."""
-    if torch.equal(ours, theirs):
-        return 1.0
-    return float(f"{wilcoxon((ours - theirs).numpy(), alternative='greater').pvalue:.2g}")
 
 
 def on_digits(skip: int = 0, some: Sequence[str] = ()) -> dict[str, Any]:

@@ -22,11 +22,18 @@ Symmetric relevance gain (SRG): Blücher, Vielhaben, Strodthoff 2024 (arXiv:2401
 from __future__ import annotations
 
 import torch
+from scipy.stats import wilcoxon
 from torch import Tensor, nn
 
-__all__ = ["STEPS", "curve", "order_by_relevance", "patch_scores", "random_order", "srg"]
+__all__ = [
+    *("BASELINE", "RANDOM", "SEEDS", "STEPS"),
+    *("curve", "order_by_relevance", "p_above", "patch_scores", "random_order", "srg"),
+]
 
 STEPS = 50
+BASELINE, RANDOM = "gradient x input", "random order"
+SEEDS = range(1, 6)
+"""Of the random orders."""
 
 
 def patch_scores(relevance: Tensor, patch: int) -> Tensor:
@@ -68,3 +75,10 @@ def srg(model: nn.Module, x: Tensor, classes: Tensor, order: Tensor, patch: int,
     least = curve(model, x, classes, order.flip(1), patch, steps)
     most = curve(model, x, classes, order, patch, steps)
     return (least - most)[:, 1:].mean(1)
+
+
+def p_above(ours: Tensor, theirs: Tensor) -> float:
+    """One-sided paired Wilcoxon signed-rank test: the chance of such a lead if there were none."""
+    if torch.equal(ours, theirs):
+        return 1.0
+    return float(f"{wilcoxon((ours - theirs).numpy(), alternative='greater').pvalue:.2g}")
