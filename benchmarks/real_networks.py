@@ -81,9 +81,10 @@ def language_identifier() -> Subject:
     model = imported("LanguageIdentifier.LanguageIdentifier").lid.model.eval()
     text = "Der Zug nach Hamburg hat heute leider etwas Verspätung."
     ids = model.prepare_single_sentence(text)
+    words = [word for word in text.split() for _ in f"{word} "][: len(text)]
     with torch.no_grad():
         found = model.idx_to_lang[int(model(ids).argmax())]
-    return Subject(model, ids, None, f"{text!r} is {found}", list(text))
+    return Subject(model, ids, None, f"{text!r} is {found}", words)
 
 
 class G2p(nn.Module):

@@ -57,6 +57,8 @@ class TextModel:
         model: reads `input_ids` and `attention_mask`.
         neutral: the token that stands in for a deleted one.
         picks: what is explained, given what the model returned for one text.
+        says: what that stands for.
+        embedding: looks up the tokens' vectors.
         gated: modules, as a pattern, whose products have an activated branch first.
     """
 
@@ -64,6 +66,7 @@ class TextModel:
     tokenizer: Any
     neutral: int
     picks: Callable[[Any], Target]
+    says: Callable[[Any], str]
     embedding: nn.Module
     gated: str = ""
 
@@ -82,7 +85,7 @@ class TextModel:
         return [self.tokenizer.decode(token) for token in ids[0].tolist()]
 
     @torch.inference_mode()
-    def value(self, ids: Tensor, gone: Tensor, target: Target, batch: int = 32) -> Tensor:
+    def value(self, ids: Tensor, gone: Tensor, target: Target, batch: int = 64) -> Tensor:
         """The explained output with sets of tokens deleted: (1, T) and (M, T) boolean -> (M,)."""
         variants = torch.where(gone, self.neutral, ids).split(batch)
         return torch.cat([target.explained(self.model(**self.inputs(variant))) for variant in variants])
@@ -92,12 +95,15 @@ def sentiment() -> TextModel:
     tokenizer, model = _untrained()
     model.head.load_state_dict(load_file(HEAD))
 
-    def top_against_other(logits: Tensor) -> Target:
+    def top_against_other(logits: Tensor) -> Difference:
         top = int(logits.argmax())
         return Difference(top, 1 - top)
 
+    def says(target: Difference) -> str:
+        return ("negative", "positive")[target.a]
+
     embedding = model.encoder.get_input_embeddings()
-    return TextModel(model, tokenizer, tokenizer.mask_token_id, top_against_other, embedding)
+    return TextModel(model, tokenizer, tokenizer.mask_token_id, top_against_other, says, embedding)
 
 
 def language_model() -> TextModel:
@@ -107,10 +113,13 @@ def language_model() -> TextModel:
     model = model.eval().requires_grad_(False)
     (space,) = tokenizer.encode(" ", add_special_tokens=False)
 
-    def top_token(output: Any) -> Target:
+    def top_token(output: Any) -> Token:
         return Token(-1, int(output.logits[0, -1].argmax()))
 
-    return TextModel(model, tokenizer, space, top_token, model.get_input_embeddings(), gated="*.mlp")
+    def says(target: Token) -> str:
+        return tokenizer.decode(target.token).strip()
+
+    return TextModel(model, tokenizer, space, top_token, says, model.get_input_embeddings(), gated="*.mlp")
 
 
 def prompts() -> list[str]:

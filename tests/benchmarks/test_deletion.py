@@ -19,6 +19,8 @@ WEIGHTS = torch.tensor([3.0, 1.0, 2.0])
 
 def test_tokens_go_in_order_and_stay_gone() -> None:
     assert deleted(torch.tensor([2, 0, 1])).tolist() == [[False, False, True], [True, False, True], [True] * 3]
+    in_groups = deleted(torch.arange(5), steps=2)
+    assert in_groups.tolist() == [[True, True, False, False, False], [True] * 5]
 
 
 def test_gain_by_hand() -> None:
