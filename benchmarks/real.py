@@ -34,9 +34,9 @@ SENTENCES = 300
 SAME_HERE = {
     *("epsilon_plus", "epsilon_gamma", "epsilon_alpha2_beta1"),  # epsilon
     *("epsilon_alpha2_beta1_flat", "epsilon_gamma_box"),  # epsilon_plus_flat, epsilon
-    "lrp_all",  # cp_lrp
+    *("lrp_all", "mamba_lrp"),  # cp_lrp, zero
 }
-"""Presets that are another one on networks without convolutions and recurrence, such as these."""
+"""Presets that are another one on networks without convolutions, recurrence and state spaces, such as these."""
 SHOWN = ("auto", "cp_lrp", BASELINE)
 FACTS = {
     "The capital of France is": ("capital", "France"),
@@ -114,11 +114,15 @@ def refusal() -> str:
     raise AssertionError("TorchScript was explained")
 
 
-def most_relevant(names: Sequence[str], relevance: Tensor, most: int = 6) -> list[tuple[str, float]]:
+def most_relevant(names: Sequence[str], relevance: Tensor, most: int = 6) -> str:
     """The words with the largest absolute relevance; neighbours of one name are one word."""
     runs = groupby(zip(names, relevance.tolist(), strict=True), key=lambda pair: pair[0])
-    words = [(name, round(sum(amount for _, amount in run), 3)) for name, run in runs]
-    return sorted(words, key=lambda word: -abs(word[1]))[:most]
+    words = [(name, sum(amount for _, amount in run)) for name, run in runs]
+    return listed(sorted(words, key=lambda word: -abs(word[1]))[:most])
+
+
+def listed(words: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{word.strip()} {amount:.2f}" for word, amount in words)
 
 
 def gradient_times_input(text_model: TextModel, ids: Tensor, target: Target) -> Tensor:
@@ -137,14 +141,16 @@ def by(composite: lrp.Composite | None) -> Method:
     return explain
 
 
-def methods(text_model: TextModel) -> dict[str, Method]:
-    """Every preset that is no other one here, and gradient x input."""
+def methods(text_model: TextModel, some: Sequence[str] = ()) -> dict[str, Method]:
+    """Every preset that is no other one here, and gradient x input; or some of them."""
     names = [name for name in presets.__all__ if name not in SAME_HERE]
     found = {name: by(None if name == "auto" else getattr(presets, name)()) for name in names}
     if text_model.gated:
         constant = (text_model.gated, rules.SignalTakesAll(signal=1))
-        found["cp_lrp, activated branch constant"] = by(lrp.Composite([constant, *presets.cp_lrp().entries]))
-    return found | {BASELINE: gradient_times_input}
+        as_lxt = lrp.Composite([constant, *presets.cp_lrp().entries], strict=False)
+        found["cp_lrp, activated branch constant"] = by(as_lxt)
+    found[BASELINE] = gradient_times_input
+    return {name: method for name, method in found.items() if not some or name in some}
 
 
 def facts() -> dict[str, Any]:
@@ -153,16 +159,12 @@ def facts() -> dict[str, Any]:
     told: dict[str, Any] = {}
     for prompt, content in FACTS.items():
         ids, _, target = text_model.read(prompt)
+        names = [name.strip() for name in text_model.names(ids)]
         told[prompt] = {"says": text_model.says(target)}
-        for name, method in methods(text_model).items():
-            if name in SHOWN:
-                relevance = method(text_model, ids, target).tolist()
-                pairs = [
-                    (token.strip(), amount) for token, amount in zip(text_model.names(ids), relevance, strict=True)
-                ]
-                leader, _ = max((pair for pair in pairs if pair[0] in content), key=lambda pair: pair[1])
-                tokens = [(token, round(amount, 2)) for token, amount in pairs]
-                told[prompt][name] = {"leads": leader, "tokens": tokens}
+        for name, method in methods(text_model, SHOWN).items():
+            words = list(zip(names, method(text_model, ids, target).tolist(), strict=True))
+            leader, _ = max((word for word in words if word[0] in content), key=lambda word: word[1])
+            told[prompt][name] = {"leads": leader, "tokens": listed(words)}
     return {"prompts": told}
 
 
@@ -172,11 +174,9 @@ def reviews() -> dict[str, Any]:
     told: dict[str, Any] = {}
     for review in REVIEWS:
         ids, _, target = text_model.read(review)
-        told[review] = {"says": text_model.says(target)} | {
-            name: most_relevant(text_model.names(ids), method(text_model, ids, target))
-            for name, method in methods(text_model).items()
-            if name in SHOWN
-        }
+        told[review] = {"says": text_model.says(target)}
+        for name, method in methods(text_model, SHOWN).items():
+            told[review][name] = most_relevant(text_model.names(ids), method(text_model, ids, target))
     return {"reviews": told}
 
 
@@ -195,7 +195,7 @@ def on_prompts() -> dict[str, Any]:
 def by_deletion(text_model: TextModel, texts: Sequence[str]) -> dict[str, Any]:
     """The protocol of `deletion.py`: SRG and its tests, by method."""
     found = [of_text(text_model, text, number) for number, text in enumerate(tqdm(texts))]
-    gained = {name: torch.tensor([gain[name] for gain, _ in found]) for name in found[0][0]}
+    gained = {name: torch.tensor([gain[name] for gain, _ in found], dtype=torch.float64) for name in found[0][0]}
     shares = {name: torch.tensor([share[name] for _, share in found]).median().item() for name in found[0][1]}
     rows = {
         name: {

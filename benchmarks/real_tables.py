@@ -35,20 +35,18 @@ def _books(record: dict[str, Any]) -> list[str]:
 
 
 def _words(record: dict[str, Any]) -> list[str]:
-    leads = [
-        [f"{prompt} **{row['says']}**", *(_pairs(told["tokens"]) for told in row.values() if "tokens" in told)]
-        for prompt, row in record["facts"]["prompts"].items()
+    prompts, reviews = record["facts"]["prompts"], record["reviews"]["reviews"]
+    shown = [name for name in next(iter(reviews.values())) if name != "says"]
+    of_prompts = [
+        [f"{prompt} **{row['says']}**", *(f"{row[name]['leads']}: {row[name]['tokens']}" for name in shown)]
+        for prompt, row in prompts.items()
     ]
-    reviews = [
-        [f"{review} **{row['says']}**", *(_pairs(words) for name, words in row.items() if name != "says")]
-        for review, row in record["reviews"]["reviews"].items()
+    of_reviews = [[f"{review} **{row['says']}**", *(row[name] for name in shown)] for review, row in reviews.items()]
+    return [
+        *table(["prompt **next token**", *(f"{name}: leading content word, all tokens" for name in shown)], of_prompts),
+        "",
+        *table(["review **class**", *(f"{name}: largest" for name in shown)], of_reviews),
     ]
-    shown = [name for name in next(iter(record["facts"]["prompts"].values())) if name != "says"]
-    return [*table(["prompt **next token**", *shown], leads), "", *table(["review **class**", *shown], reviews)]
-
-
-def _pairs(words: list[tuple[str, float]]) -> str:
-    return ", ".join(f"{word} {amount:.2f}" for word, amount in words)
 
 
 def _deletion(record: dict[str, Any]) -> list[str]:

@@ -374,7 +374,7 @@ def auto(families: Set[str]) -> Composite:
     multiplies takes all the relevance of the product; beside attention that is said of elementwise products. In a
     selective scan beside attention what is a constant for `mamba_lrp` is one too. The choice is in the result:
     `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by what removing
-    them does to the output (docs/evidence.md).
+    them does to the output, and AttnLRP the tokens of a text, for an encoder and a decoder (docs/evidence.md).
 
     Use: where no other is called for; it is the default.
 
