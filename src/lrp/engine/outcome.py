@@ -132,7 +132,9 @@ def uncovered(run: Run, call: TorchCall) -> Outcome:
     call.record.covered = call.record.family == "registered"
 
     def operand(tensor: Tensor) -> Tensor:
-        return tensor if call.is_data(tensor) or tensor is call.written else as_constant(tensor)
+        if not call.is_data(tensor):
+            return tensor if tensor is call.written else as_constant(tensor)
+        return run.tap(call.record, tensor, in_place=tensor is call.written) if call.record.covered else tensor
 
     return Outcome(call.run(operand))
 

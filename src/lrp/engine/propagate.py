@@ -59,7 +59,9 @@ def prepare(run: Run, explained: Tensor, beyond: Set[str]) -> list[OpCall]:
     value = run.value(explained)
     if value is not None and value.readers is not None:
         value.readers.note(False)
-    return verify(edge_of(explained), run.leaves, run.intervals, run.strangers, beyond)
+    return verify(
+        *(edge_of(explained), run.leaves, run.intervals, run.strangers, beyond), relevance_form=run.relevance_form
+    )
 
 
 def propagate(

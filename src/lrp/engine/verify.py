@@ -27,7 +27,7 @@ class Intervals:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._rows: list[tuple[int, OpCall | None]] = []
-        self._undifferentiable: dict[Node, OpCall] = {}
+        self._by_node: dict[Node, OpCall] = {}
 
     def add(self, start: int, call: OpCall | None) -> None:
         """Note that all numbers given out since `start` are the call's; inner calls keep their own."""
@@ -53,12 +53,16 @@ class Intervals:
         node = output.grad_fn
         if node is not None and node.name() == "torch::autograd::NotImplemented":
             call.covered, call.note = False, "torch has no derivative of it"
-            self._undifferentiable[node] = call
+            self.note(node, call)
+
+    def note(self, node: Node, call: OpCall) -> None:
+        """Remember whose a node is that no handled call made."""
+        self._by_node[node] = call
 
     def find(self, node: Node) -> tuple[bool, OpCall | None]:
         """Whether a node was made by a handled call, and by which."""
-        if node in self._undifferentiable:
-            return True, self._undifferentiable[node]
+        if node in self._by_node:
+            return True, self._by_node[node]
         number = node._sequence_nr()
         at = bisect_right(self._starts, number) - 1
         if at < 0 or number >= self._rows[at][0]:
@@ -146,7 +150,13 @@ def _leads_to(start: Node, end: Node) -> bool:
 
 
 def verify(
-    target: GradientEdge, leaves: Sequence[Tensor], intervals: Intervals, strangers: Set[Node], beyond: Set[str]
+    target: GradientEdge,
+    leaves: Sequence[Tensor],
+    intervals: Intervals,
+    strangers: Set[Node],
+    beyond: Set[str],
+    *,
+    relevance_form: bool = False,
 ) -> list[OpCall]:
     """The op calls on the way from target to sources, in order of execution.
 
@@ -156,6 +166,7 @@ def verify(
         intervals: which autograd nodes were seen.
         strangers: nodes of data tensors that no handled call returned; their numbers may be another thread's.
         beyond: names of nodes (without `Backward0`) that need not have been seen.
+        relevance_form: relevance is carried, for which the gradient of a registered autograd function is no rule.
 
     Raises:
         UnseenError: part of the way was not seen.
@@ -163,16 +174,26 @@ def verify(
     """
     on_the_way: dict[int, OpCall] = {}
     unseen: list[str] = []
+    registered: list[str] = []
     for node, below in nodes_on_the_way([target.node], leaves):
         seen, call = intervals.find(node)
         if node in strangers:
             seen, call = False, None
         if call is not None:
             on_the_way[call.number] = call
-        elif not seen and not is_registered_node(node.name()) and node.name().split("Backward")[0] not in beyond:
+        elif not seen and is_registered_node(node.name()):
+            registered.append(node.name())
+        elif not seen and node.name().split("Backward")[0] not in beyond:
             unseen.append(f"{node.name()}, which reads {', '.join(n.name() for n in below) or 'nothing'}")
     if unseen:
         raise _unseen(unseen)
+    if registered and relevance_form:
+        raise UnseenError(
+            "the gradient of a registered autograd function hands on multipliers, and this composite needs relevance",
+            where=f"autograd nodes {', '.join(sorted(set(registered)))}",
+            seen="Flat, WSquare or Box on a hidden op call",
+            cure="these rules at sources alone: (on.first & on.conv, rules.Flat())",
+        )
     calls = [on_the_way[number] for number in sorted(on_the_way)]
     uncovered = [call for call in calls if not call.covered or _has_a_pole(call)]
     if uncovered:

@@ -102,6 +102,9 @@ _TABLE: Mapping[Any, Op] = MappingProxyType(_build())
 
 _registered: dict[Any, Op] = {}
 
+_KNOWN_NODES = frozenset({"MatMul4BitBackward", "MatMul8bitLtBackward", "MatMul8bitFpBackward"})
+"""Autograd functions of other libraries that are linear in their data: the linear layers of bitsandbytes."""
+
 
 def lookup(function: Any) -> Op | None:
     """The table's line for a torch function, or None; what the user registered comes first."""
@@ -128,8 +131,8 @@ def usual(name: str) -> str:
 
 
 def is_registered_node(name: str) -> bool:
-    """Whether an autograd node of this name was registered."""
-    return name in _registered
+    """Whether an autograd node of this name was registered, by the user or here."""
+    return name in _registered or name in _KNOWN_NODES
 
 
 def _twins(function: Any, name: str) -> set[Any]:
