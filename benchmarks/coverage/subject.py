@@ -19,7 +19,7 @@ from lrp.targets import as_target
 
 __all__ = ["Plain", "Subject", "difference", "large"]
 
-PARAMETERS, ELEMENTS = 100_000_000, 2_000_000
+PARAMETERS, ELEMENTS = 150_000_000, 5_000_000
 """Models with more parameters, or more numbers as inputs, are explained in float32 only."""
 
 
