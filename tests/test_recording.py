@@ -167,7 +167,7 @@ def test_relevance_starts_at_numbers(what: str):
         BAD[what](tape, x)
 
 
-@pytest.mark.parametrize("source", [[1.0], X[:0], X * torch.nan, X.half()], ids=range(4))
+@pytest.mark.parametrize("source", [[1.0], X[:0], X * torch.nan], ids=range(3))
 def test_bad_sources_are_refused(source: Any):
     with lrp.record() as tape, pytest.raises(errors.InputError):
         tape.source(source)

@@ -188,7 +188,7 @@ def test_text_column(bad: Callable[..., str], tutorial: list[str], tmp_path: Pat
 @pytest.mark.parametrize("model", ["Tuple", "Dict"])
 def test_structured_output_without_a_target_that_says_which(bad: Callable[..., str], model: str) -> None:
     message = bad(f"models.py:{model}", "x.npy")
-    assert "output" in message
+    assert "targets.At" in message
     assert "cure" in message
 
 

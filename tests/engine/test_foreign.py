@@ -108,6 +108,48 @@ def test_where_relevance_is_carried_it_is_refused():
         lrp.explain(nn.Sequential(network()[0], nn.Linear(6, 3).double()), X, composite=composite)
 
 
+class Cubed(torch.autograd.Function):
+    """An activation with a gradient of its own, which is no gate."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3 + 2 * x + 1
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Tensor:
+        return m * (3 * ctx.saved_tensors[0] ** 2 + 2)
+
+
+class Activation(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Cubed.apply(x)
+
+
+@pytest.mark.parametrize("composite", [lrp.presets.zero(), lrp.Composite([("2", rules.Flat())])], ids=["zero", "flat"])
+def test_an_activation_of_its_own_module_is_called_where_it_is_seen(composite: lrp.Composite):
+    first, last = (layer.plain() for layer in (network()[0], network()[2]))
+    undo = lrp.register("CubedBackward", rules.Gate())
+    try:
+        r = lrp.explain(nn.Sequential(first, Activation(), last), X, composite=composite, ledger="calls")
+    finally:
+        undo()
+    assert_balanced(r)
+    z = first(X).detach()
+    if composite.name == "zero":
+        assert_same(r.input, lrp.explain(lambda x: last(first(x) * (z**2 + 2) + 1), X, composite=composite).input)
+    assert ("1", "CubedBackward", "Gate()") in [(row.path, row.operation, row.rule) for row in r.plan]
+
+
+def test_an_activation_in_the_midst_of_a_module_is_refused():
+    undo = lrp.register("CubedBackward", rules.Gate())
+    try:
+        with pytest.raises(UnseenError, match="CubedBackward"):
+            lrp.explain(lambda x: 2 * Cubed.apply(x), X, target=0)
+    finally:
+        undo()
+
+
 def test_a_registered_function_is_carried_in_relevance_form_too():
     halved = torch._C._nn.upsample_nearest1d
 

@@ -50,12 +50,13 @@ def refuse_training(modules: Iterable[tuple[str, nn.Module]]) -> None:
 
 @dataclass(slots=True)
 class Frame:
-    """One running module: its path, how many-th call of it this is, and how often it has called each operation."""
+    """One running module: path, how many-th call of it this is, inputs, and how often it has called each operation."""
 
     path: str
     module: nn.Module
     use: int
     named: bool
+    args: Any = ()
     operations: Counter[str] = field(default_factory=Counter)
 
 
@@ -137,7 +138,7 @@ class ModulePaths:
         use = self._uses[path]
         if named:
             self._uses[path] += 1
-        frame = Frame(path, module, use, named)
+        frame = Frame(path, module, use, named, args)
         self.stack.append(frame)
         if named:
             self._on_enter(frame, args)

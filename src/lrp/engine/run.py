@@ -18,7 +18,7 @@ from lrp.composite import Composite
 from lrp.engine import handlers
 from lrp.engine.calls import OpCall, edge_of, never
 from lrp.engine.cuts import cuts, off_the_graph, past_a_cut
-from lrp.engine.foreign import with_its_bias
+from lrp.engine.foreign import registered
 from lrp.engine.ids import on_a_copy
 from lrp.engine.inplace import after_write, apart, before_write, written_by
 from lrp.engine.modules import Frame, ModulePaths
@@ -111,9 +111,9 @@ class Run(Taps, TorchFunctionMode):
         self._stack.close()
 
     def _leaving(self, on_exit: Callable[[Frame, Any], Any], frame: Frame, output: Any) -> Any:
-        booked = with_its_bias(self, frame, output)
-        given = on_exit(frame, output if booked is None else booked)
-        return booked if given is None else given
+        seen = registered(self, frame, output)
+        given = on_exit(frame, output if seen is None else seen)
+        return seen if given is None else given
 
     def _saving(self) -> torch.autograd.graph.saved_tensors_hooks:
         """What the backward pass needs is held by the run's own shelf."""

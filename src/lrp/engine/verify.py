@@ -215,7 +215,7 @@ def _unseen(names: list[str]) -> UnseenError:
         where="autograd nodes " + "; ".join(shown),
         seen="TorchScript, a compiled module, another thread, or a torch.autograd.Function of the model's own",
         cure="use the original Python module; or, where the node is linear in its data, so that its gradient is its "
-        'rule, lrp.register("NodeName", rules.Zero())',
+        'rule, lrp.register("NodeName", rules.Zero()); where it is an activation and a module of its own, rules.Gate()',
     )
 
 

@@ -18,6 +18,7 @@ _CONVOLUTIONS = """
 _SOLUTIONS: dict[str, Place] = {
     **dict.fromkeys(("linalg_solve", "linalg_solve_ex", "linalg_solve_triangular"), (1, "B")),
     **{"linalg_lu_solve": (2, "B"), "linalg_tensorsolve": (1, "other"), "cholesky_solve": (0, "input")},
+    "lu_solve": (0, "input"),
 }
 """Functions that divide by a matrix, with the argument that is divided."""
 

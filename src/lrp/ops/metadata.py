@@ -11,6 +11,7 @@ METADATA = (
         getattr(torch.Tensor, name).__get__
         for name in (
             *("shape", "dtype", "device", "layout", "ndim", "names", "is_leaf", "requires_grad", "is_cuda", "is_cpu"),
+            "grad_fn",
             *(
                 "is_sparse",
                 "is_mps",

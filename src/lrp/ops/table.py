@@ -25,7 +25,7 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_registered_node", "lookup", "register", "same", "usual"]
+__all__ = ["is_registered_node", "lookup", "node", "register", "same", "usual"]
 
 
 _INCREMENTS = {
@@ -102,13 +102,30 @@ _TABLE: Mapping[Any, Op] = MappingProxyType(_build())
 
 _registered: dict[Any, Op] = {}
 
-_KNOWN_NODES = frozenset({"MatMul4BitBackward", "MatMul8bitLtBackward", "MatMul8bitFpBackward"})
-"""Autograd functions of other libraries that are linear in their data: the linear layers of bitsandbytes."""
+_NODES: Mapping[str, Op] = {
+    **{
+        name: Op(name, "registered", rule=Zero())
+        for name in ("MatMul4BitBackward", "MatMul8bitLtBackward", "MatMul8bitFpBackward")
+    },
+    "GeLUFunctionBackward": Op("GeLUFunctionBackward", "activation", rule=Gate()),
+}
+"""Autograd functions of other libraries: the linear layers of bitsandbytes, and Bloom's GELU."""
 
 
 def lookup(function: Any) -> Op | None:
     """The table's line for a torch function, or None; what the user registered comes first."""
-    return _registered.get(function) or _TABLE.get(function)
+    return _registered.get(function) or _TABLE.get(function) or _of_node(function)
+
+
+def _of_node(function: Any) -> Op | None:
+    """The line of what `torch.autograd.Function.apply` makes a node of."""
+    made = getattr(getattr(function, "__self__", None), "_backward_cls", None)
+    return node(made.__name__) if made is not None else None
+
+
+def node(name: str) -> Op | None:
+    """The line of an autograd node of this name, registered by the user or here."""
+    return _registered.get(name) or _NODES.get(name)
 
 
 def same(function: Any, other: Any) -> bool:
@@ -131,8 +148,9 @@ def usual(name: str) -> str:
 
 
 def is_registered_node(name: str) -> bool:
-    """Whether an autograd node of this name was registered, by the user or here."""
-    return name in _registered or name in _KNOWN_NODES
+    """Whether the gradient of an autograd node of this name is its rule."""
+    op = node(name)
+    return op is not None and op.family == "registered"
 
 
 def _twins(function: Any, name: str) -> set[Any]:
@@ -152,7 +170,8 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
             operator made by `torch.library.custom_op` (with all its overloads), or the name of an autograd node
             (`"MyFunctionBackward"`) for a `torch.autograd.Function` of one's own.
         rule: `rules.Zero()` where the operation is linear in its data: its gradient is taken as the rule.
-            `rules.Gate()` where it is an elementwise activation with a finite value at 0, for torch functions.
+            `rules.Gate()` where it is an elementwise activation with a finite value at 0; an autograd function must
+            then be all that a module of its own does with its one input, where it is called once more to be seen.
 
     Raises:
         CompositeError: the rule cannot be registered for this.
@@ -164,11 +183,11 @@ def register(function: Callable[..., Any] | str, rule: Rule) -> Callable[[], Non
     """
     name = function if isinstance(function, str) else getattr(function, "__name__", str(function))
     family = {Zero: "registered", Gate: "activation"}.get(type(rule))
-    if family is None or (isinstance(function, str) and family != "registered"):
+    if family is None:
         raise CompositeError(
             f"{rule} cannot be registered for {name!r}",
             where="lrp.register",
-            seen=f"{type(rule).__name__} for {'an autograd node' if isinstance(function, str) else 'a function'}",
+            seen=type(rule).__name__,
             cure="rules.Zero() for an operation that is linear in its data, rules.Gate() for an activation",
         )
     twins = {function} if isinstance(function, str) else _twins(function, name)
