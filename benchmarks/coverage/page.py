@@ -95,11 +95,12 @@ def page(record: Record) -> list[str]:
     return [
         "# Which models are explained as they are",
         "",
-        f"Written by `make coverage` on {record['date']} at commit {record['commit']} ({versions}).",
+        f"`make coverage` writes this page. Measured on {record['date']} at commit {record['commit']} ({versions}).",
         "",
         f"**{total['explained']} of {total['ran']} models explained ({total['share']:.1%}); {total['excluded']} of "
         f"{total['models']} excluded; wrong in silence: {total['wrong_in_silence']}; worst residual "
         f"{total['float64']:.1e} (float64), {total['float32']:.1e} (float32).**",
+        f"A model is an architecture with a head: {_whole_architectures(results)}.",
         "",
         *HOW.format(**total).splitlines(),
         "",
@@ -119,6 +120,17 @@ def page(record: Record) -> list[str]:
         "",
         *(f"- {head}: {names}" for head, names in _explained(results).items()),
     ]
+
+
+def _whole_architectures(results: dict[str, Record]) -> str:
+    statuses: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for key, r in results.items():
+        library, _, name = key.split("/")
+        if r["status"] != "excluded":
+            statuses[library, name].add(r["status"])
+    whole = sum(found == {"explained"} for found in statuses.values())
+    share = f"{whole} of {len(statuses)} architectures ({whole / len(statuses):.1%})"
+    return f"{share} are explained with every head they have"
 
 
 def _names(keys: list[str]) -> str:

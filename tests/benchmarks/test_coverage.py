@@ -138,4 +138,8 @@ def test_failures_are_grouped_by_cause_and_silent_ones_come_first():
     assert (total["batches"], total["time"]) == (1, 3.0)
     lines = page({"date": "today", "versions": {}, "commit": "c", "models": results})
     assert "- t, h: d" in lines
+    assert (
+        "A model is an architecture with a head: 1 of 5 architectures (20.0%) are explained with every head they have."
+        in lines
+    )
     assert "- ImportError: `t/h/e`" in lines

@@ -1,4 +1,4 @@
-"""The tables in docs/evidence.md say what the records say, and no more."""
+"""The tables in docs/evidence.md, and docs/coverage.md, say what the records say, and no more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import evidence, real_tables, report, speed
+from benchmarks.coverage import page as coverage
 
 
 def test_the_page_shows_the_records(tmp_path: Path) -> None:
@@ -17,6 +18,10 @@ def test_the_page_shows_the_records(tmp_path: Path) -> None:
     for name, lines in real_tables.tables(report.read_record("real")).items():
         report.write_section(name, lines, page)
     assert page.read_text() == report.PAGE.read_text()
+
+
+def test_the_page_of_models_shows_its_record() -> None:
+    assert coverage.PAGE.read_text() == "\n".join(coverage.page(report.read_record("coverage"))) + "\n"
 
 
 def test_a_section_is_replaced_and_the_rest_is_left(tmp_path: Path) -> None:
