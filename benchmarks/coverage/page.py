@@ -101,6 +101,7 @@ def page(record: Record) -> list[str]:
         f"{total['models']} excluded; wrong in silence: {total['wrong_in_silence']}; worst residual "
         f"{total['float64']:.1e} (float64), {total['float32']:.1e} (float32).**",
         f"A model is an architecture with a head: {_whole_architectures(results)}.",
+        *([f"How it was run: {record['note']}."] if "note" in record else []),
         "",
         *HOW.format(**total).splitlines(),
         "",
