@@ -23,8 +23,8 @@ from benchmarks.faithfulness import (
     RANDOM,
     SEEDS,
     STEPS,
+    beside,
     order_by_relevance,
-    p_above,
     patch_scores,
     random_order,
     srg,
@@ -98,11 +98,7 @@ def on_digits(skip: int = 0, some: Sequence[str] = ()) -> dict[str, Any]:
     gained, shares = gains(setting, some)
     rows = {
         name: {
-            "srg": round(gain.mean().item(), 3),
-            "standard_error": round((gain.std() / len(gain) ** 0.5).item(), 3),
-            "above_random": round((gain > gained[RANDOM]).double().mean().item(), 3),
-            "p_above_random": p_above(gain, gained[RANDOM]),
-            "p_above_gradient_x_input": p_above(gain, gained[BASELINE]),
+            **beside(gain, gained),
             "median_share_of_logit": round(shares[name].median().item(), 4) if name in shares else None,
         }
         for name, gain in gained.items()

@@ -21,12 +21,14 @@ Symmetric relevance gain (SRG): Blücher, Vielhaben, Strodthoff 2024 (arXiv:2401
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from scipy.stats import wilcoxon
 from torch import Tensor, nn
 
 __all__ = [
-    *("BASELINE", "RANDOM", "SEEDS", "STEPS"),
+    *("BASELINE", "RANDOM", "SEEDS", "STEPS", "beside"),
     *("curve", "order_by_relevance", "p_above", "patch_scores", "random_order", "srg"),
 ]
 
@@ -75,6 +77,17 @@ def srg(model: nn.Module, x: Tensor, classes: Tensor, order: Tensor, patch: int,
     least = curve(model, x, classes, order.flip(1), patch, steps)
     most = curve(model, x, classes, order, patch, steps)
     return (least - most)[:, 1:].mean(1)
+
+
+def beside(gain: Tensor, gained: Mapping[str, Tensor]) -> dict[str, float]:
+    """What a record says of one method's gains, one a sample, beside those of the random order and of the baseline."""
+    return {
+        "srg": round(gain.mean().item(), 3),
+        "standard_error": round((gain.std() / len(gain) ** 0.5).item(), 3),
+        "above_random": round((gain > gained[RANDOM]).double().mean().item(), 3),
+        "p_above_random": p_above(gain, gained[RANDOM]),
+        "p_above_gradient_x_input": p_above(gain, gained[BASELINE]),
+    }
 
 
 def p_above(ours: Tensor, theirs: Tensor) -> float:

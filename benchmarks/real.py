@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 import lrp
 from benchmarks.deletion import gains
-from benchmarks.faithfulness import BASELINE, RANDOM, SEEDS, order_by_relevance, p_above, random_order
+from benchmarks.faithfulness import BASELINE, RANDOM, SEEDS, beside, order_by_relevance, p_above, random_order
 from benchmarks.real_networks import NETWORKS, Subject, silero_script, vowel
 from benchmarks.real_tables import tables
 from benchmarks.report import made_with, read_record, write_record, write_section
@@ -199,11 +199,7 @@ def by_deletion(text_model: TextModel, texts: Sequence[str]) -> dict[str, Any]:
     shares = {name: torch.tensor([share[name] for _, share in found]).median().item() for name in found[0][1]}
     rows = {
         name: {
-            "srg": round(gain.mean().item(), 3),
-            "standard_error": round((gain.std() / len(gain) ** 0.5).item(), 3),
-            "above_random": round((gain > gained[RANDOM]).double().mean().item(), 3),
-            "p_above_random": p_above(gain, gained[RANDOM]),
-            "p_above_gradient_x_input": p_above(gain, gained[BASELINE]),
+            **beside(gain, gained),
             "p_above_auto": p_above(gain, gained["auto"]),
             "median_share_of_explained": round(shares[name], 4) if name in shares else None,
         }
