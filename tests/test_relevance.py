@@ -312,3 +312,21 @@ def test_where_a_part_of_relevance_goes_around_a_layer_none_is_given(middle: tup
     torch.testing.assert_close(r["0"].sum(), r[str(len(middle))].sum())
     with pytest.raises(errors.LayerError, match="overwritten later"):
         r["1"]
+
+
+def test_values_are_the_inputs_in_their_structure():
+    table = torch.ones(3, 2, dtype=torch.float64)
+    ids = torch.tensor([[0, 2]])
+    given = {"ids": ids, "x": (X.clone(), None), "name": "n"}
+
+    def forward(ids: Tensor, x: tuple[Tensor, None], name: str) -> Tensor:
+        return F.embedding(ids, table).sum((1, 2)) + x[0].mul_(2).sum()
+
+    r = lrp.explain(forward, given)
+    assert r.values["name"] is None
+    assert r.values["x"][1] is None
+    assert torch.equal(r.values["ids"], ids)
+    given["x"][0].fill_(0)  # a picture made later shows what was explained
+    assert torch.equal(r.values["x"][0], X)
+    assert not r.values["x"][0].requires_grad
+    assert lrp.explain(lambda x: x * 2, X, target=lrp.targets.Several(0, 1)).split()[1].values is not None

@@ -76,7 +76,7 @@ def test_save_and_load(what: str, tmp_path: Path):
     r.save(tmp_path / "r.safetensors")
     assert [file.name for file in tmp_path.iterdir()] == ["r.safetensors"]
     loaded = Relevance.load(tmp_path / "r.safetensors")
-    for part in ("input", "output", "explained", "indices", "layers", "layer_inputs"):
+    for part in ("input", "values", "output", "explained", "indices", "layers", "layer_inputs"):
         same(getattr(loaded, part), getattr(r, part))
     assert str(loaded) == str(r)
     assert str(loaded.plan) == str(r.plan)
@@ -100,6 +100,13 @@ def test_loaded_result_answers_like_the_first(tmp_path: Path):
     assert torch.equal(loaded.totals()["input"].share, FULL.totals()["input"].share)
     with pytest.raises(errors.LayerError, match="'fc1'"):
         loaded["fc11"]
+
+
+def test_inputs_can_stay_out_of_the_file(tmp_path: Path):
+    FULL.save(tmp_path / "r.safetensors", values=False)
+    loaded = Relevance.load(tmp_path / "r.safetensors")
+    assert loaded.values is None
+    same(loaded.input, FULL.input)
 
 
 def test_output_that_is_an_object_is_saved_with_its_numbers(tmp_path: Path):

@@ -78,6 +78,10 @@ class Inputs:
         """Arguments for the model that are the reference."""
         return _arguments(map_tensors(torch.clone, self.reference))
 
+    def values(self) -> Any:
+        """The inputs' structure with copies of their tensors, None in the place of all else."""
+        return map_tensors(lambda tensor: tensor.detach().clone(), self.given, others=False)
+
     def described(self) -> str:
         """The inputs in words."""
         return ", ".join(f"{name}: {describe(tensor)}" for name, tensor in named_inputs(self.given).items())

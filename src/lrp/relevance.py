@@ -23,7 +23,7 @@ from lrp.targets import Several, Target
 
 __all__ = ["Relevance", "Share", "TopInput"]
 
-_SAVED = ("input", "output", "explained", "indices", "layers", "layer_inputs", "notes", "modules")
+_SAVED = ("input", "values", "output", "explained", "indices", "layers", "layer_inputs", "notes", "modules")
 
 
 class TopInput(NamedTuple):
@@ -62,6 +62,8 @@ class Relevance:
         ledger: the books; None with `ledger=False`.
         notes: what else there is to know, a sentence each.
         modules: the paths of all modules of the model, to tell a misspelt name from one that was not kept.
+        values: the inputs' tensors as they were explained, in the structure of `input`, for pictures and tables that
+            show them beside their relevance; None in a result that was saved without them.
     """
 
     input: Any
@@ -76,6 +78,7 @@ class Relevance:
     ledger: Ledger | None
     notes: Sequence[str] = ()
     modules: Sequence[str] = field(default=(), repr=False)
+    values: Any = field(default=None, repr=False)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Any:
         """Relevance at a kept module's output, `r["layer4.1"]`, or at its input, `r["layer4.1", "in"]`.
@@ -193,8 +196,12 @@ class Relevance:
             result.append(sorted(found, key=lambda item: -abs(item.relevance))[:k])
         return result
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, values: bool = True) -> None:
         """Write the result to a safetensors file; `Relevance.load` reads it.
+
+        Args:
+            path: the file.
+            values: write the inputs too; False where they must not leave this place.
 
         Raises:
             LoadError: the file name does not end in `.safetensors`.
@@ -204,6 +211,7 @@ class Relevance:
             path,
             {
                 **{name: getattr(self, name) for name in _SAVED},
+                "values": self.values if values else None,
                 "target": tuple(str(single.target) for single in self.split()) if self.several else str(self.target),
                 "composite": {"name": self.composite.name, "why": self.composite.why},
                 "plan": [vars(row) for row in self.plan],

@@ -115,6 +115,7 @@ def finish(
         ledger=ledger,
         notes=(*_notes(forward), *_note_of_attention(ledger, on_the_way)),
         modules=forward.modules,
+        values=forward.inputs.values(),
     )
     if ledger is not None:
         tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
