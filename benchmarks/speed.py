@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,12 +20,14 @@ from torch import Tensor, nn
 
 import lrp
 from benchmarks import report
+from benchmarks.language_models import TRANSFORMERS, embedded
 from benchmarks.networks import NETWORKS, photograph_like
 from benchmarks.timing import times_gradient_times_input
 from lrp.models import imagenet
 from tests.cases.networks import CASES
 
 PRESETS = ("zero", "epsilon", "epsilon_plus_flat", "epsilon_gamma_box", "epsilon_alpha2_beta1_flat")
+OF_TRANSFORMERS = ("zero", "attnlrp", "cp_lrp")
 TARGETS = {"zero": 1.2, "epsilon_plus_flat": 2.0, "epsilon_gamma_box": 2.6}
 LEVELS: dict[str, Any] = {"no ledger": False, "ledger": "sinks"}
 
@@ -34,24 +36,25 @@ def networks() -> dict[str, tuple[nn.Module, Tensor]]:
     mlp = CASES["mlp"].build().float().requires_grad_(False)
     return {
         **{name: (build(), photograph_like()) for name, build in NETWORKS.items()},
+        **{name: (build(), embedded(width, length)) for name, (build, width, length) in TRANSFORMERS.items()},
         "efficientnet_lite0": (imagenet.classifier().requires_grad_(False), photograph_like()),
         "mlp of 3 layers, 64 rows": (mlp, torch.randn(64, 10, generator=torch.Generator().manual_seed(0))),
     }
 
 
-def composites() -> dict[str, lrp.Composite]:
+def composites(names: Sequence[str]) -> dict[str, lrp.Composite]:
     bounds = {"epsilon_gamma_box": {"low": -2.0, "high": 2.0}}
-    return {name: getattr(lrp.presets, name)(**bounds.get(name, {})) for name in PRESETS if hasattr(lrp.presets, name)}
+    return {name: getattr(lrp.presets, name)(**bounds.get(name, {})) for name in names}
 
 
-def measure(model: nn.Module, x: Tensor, rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+def measure(model: nn.Module, x: Tensor, names: Sequence[str], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     def call(composite: lrp.Composite, level: Any) -> Callable[[], object]:
         explainer = lrp.Explainer(model, composite=composite, ledger=level)
         return lambda: explainer(x)
 
     calls = {
         (name, word): call(composite, level)
-        for name, composite in composites().items()
+        for name, composite in composites(names).items()
         for word, level in LEVELS.items()
     }
     ratios = times_gradient_times_input(model, x, calls, rounds)
@@ -70,7 +73,10 @@ def main() -> None:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "rounds": rounds,
-        "ratios": {name: measure(model, x, rounds) for name, (model, x) in networks().items()},
+        "ratios": {
+            name: measure(model, x, OF_TRANSFORMERS if name in TRANSFORMERS else PRESETS, rounds)
+            for name, (model, x) in networks().items()
+        },
     }
     report.write_record("speed", record)
     lines = table(record, report.read_record("speed_zennit"))
