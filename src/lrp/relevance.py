@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -221,6 +222,28 @@ class Relevance:
                 "lost": books and books.lost,
             },
         )
+
+    def report(self, path: str | PathLike[str], **options: Any) -> None:
+        """Write one self-contained HTML page: maps, tables, the ledger, the plan, and how it was made.
+
+        It needs nothing but a browser, asks nothing of the network, and holds no absolute path.
+
+        Args:
+            path: the file, which ends in .html.
+            options:
+
+                - `picture`: what the maps are laid over: a Pillow picture, a file or an array (H, W), (H, W, 3) or
+                  (3, H, W) of bytes or numbers from 0 to 1; a list of one for each sample. None: the input itself.
+                - `names`: of the features or tokens: a list, or one for each sample, or `{input name: list}`.
+                - `labels`: the names of the classes, a list.
+                - `command`: what made the result: text, or a list of words. None: lines of Python.
+                - `title`: the heading.
+
+        Raises:
+            MissingExtraError: Jinja2 is not installed: `pip install "lrp[report]"`.
+            InputError: names or pictures that do not fit, a file that cannot be written.
+        """
+        import_module("lrp.report").write(self, path, **options)
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Relevance:

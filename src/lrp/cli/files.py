@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import click
 
 from lrp.errors import InputError
+from lrp.writing import write_whole
 
 __all__ = ["Destination", "destination", "write_all"]
 
@@ -61,21 +60,6 @@ def write_all(files: dict[Path, bytes]) -> None:
     for path, data in files.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                os.chmod(temporary, 0o666 & ~umask())
-                os.replace(temporary, path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
         except OSError as error:
             raise InputError("the result cannot be written", where=str(path), seen=str(error)) from error
-
-
-def umask() -> int:
-    """Return the process's file mode mask; reading it means setting it twice."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        write_whole(path, data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from os import PathLike
 from typing import Any
 
 from lrp.composite import Composite
@@ -45,6 +47,10 @@ class TextRelevance:
     def top(self, k: int = 10) -> list[Piece]:
         """The `k` words of largest absolute relevance."""
         return sorted(self.words, key=lambda word: -abs(word.relevance))[:k]
+
+    def report(self, path: str | PathLike[str], **options: Any) -> None:
+        """Write one self-contained HTML page, as `Relevance.report` does, with the text in colour."""
+        import_module("lrp.report").write(self, path, **options)
 
     def __str__(self) -> str:
         rows = list(self.words)
