@@ -211,8 +211,9 @@ def excitation_backprop(stabiliser: float = 1e-6) -> Composite:
 def lrp_all() -> Composite:
     """LRP-0, where each product of a gate and a signal gives all its relevance to the signal: LRP-all for LSTM and GRU.
 
-    Gates are what comes out of a sigmoid, hardsigmoid or softmax; between two signals, or two gates, a product gives
-    each half. The paper stabilises denominators by 0.001; carried as multipliers, LRP-0 divides by nothing.
+    Gates are what comes out of a sigmoid, hardsigmoid, softmax or exponential; between two signals, or two gates, a
+    product gives each half. The paper stabilises denominators by 0.001; carried as multipliers, LRP-0 divides by
+    nothing.
 
     Use: for recurrent networks, where the map should say which steps brought in what the output is made of.
 
@@ -370,8 +371,8 @@ def auto(families: Set[str]) -> Composite:
     """The preset that fits the operations of a model; `composite=None` means this.
 
     Attention -> `attnlrp`; else a selective scan -> `mamba_lrp`; else a convolution -> `epsilon_gamma`; else an LSTM,
-    GRU or RNN, or a cell of these -> `lrp_all`; else `zero`. In all of them what a sigmoid, hardsigmoid or softmax gate
-    multiplies takes all the relevance of the product; beside attention that is said of elementwise products. In a
+    GRU or RNN, or a cell of these -> `lrp_all`; else `zero`. In all of them what a gate multiplies takes all the
+    relevance of the product (`rules.SignalTakesAll`); beside attention that is said of elementwise products. In a
     selective scan beside attention what is a constant for `mamba_lrp` is one too. The choice is in the result:
     `r.composite.why`. Among the presets it is LRP-gamma whose maps order the parts of an image best by what removing
     them does to the output, and AttnLRP the tokens of a text, for an encoder and a decoder (docs/evidence.md).

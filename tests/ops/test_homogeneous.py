@@ -173,6 +173,7 @@ NORMS: dict[str, tuple[Function, Function]] = {
         lambda x: x * (2 * x.exp().sum(1, True).reciprocal()).expand(2, 3, 4),
         lambda x: x * 2 / x.exp().sum(1, True),
     ),
+    "within 0 and 1": (lambda x: x * (1 / (1 + x[:, :1].relu())), lambda x: x / (1 + x[:, :1].relu())),
     "power": (lambda x: x * (x.square().sum(1, True) + 1) ** -0.5, lambda x: x / (x.square().sum(1, True) + 1).sqrt()),
     "local response": (
         lambda x: F.local_response_norm(x, 2, alpha=0.3, beta=0.6, k=1.5),
@@ -309,6 +310,12 @@ GATES: dict[str, Function] = {
     "scaled, moved": lambda a, b: a * (2 * torch.sigmoid(b))[:, None].expand(3, 1, 4).squeeze(1),
     "sliced": lambda a, b: a[:, :2] * torch.sigmoid(b)[:, 1:3],
     "softmax": lambda a, b: a * torch.softmax(b, 1),
+    "exp": lambda a, b: a * torch.exp(b),
+    "exp of a difference": lambda a, b: torch.exp(b - b.amax(1, keepdim=True)) * a,
+    "exp, shifted": lambda a, b: a * torch.exp(b - 1),
+    "exp2": lambda a, b: a * torch.exp2(b),
+    "power of a constant": lambda a, b: 3**b * a,
+    "what a decay leaves": lambda a, b: a * (1 - torch.exp(-4 * torch.sigmoid(b))).sqrt(),
     "in place": lambda a, b: torch.sigmoid(b).mul_(a),
     "signal in place": lambda a, b: (a * 1.0).mul_(torch.sigmoid(b)),
     "weights @ values": lambda a, b: torch.softmax(b, 1) @ a.T,
@@ -335,6 +342,10 @@ def test_without_a_gate_it_is_uniform_and_says_so() -> None:
     entries = [(on.product, rules.SignalTakesAll())]
     for function, note in (
         (lambda a, b: torch.tanh(a) * b, "no factor is a gate"),
+        (lambda a, b: torch.expm1(a) * b, "no factor is a gate"),
+        (lambda a, b: (torch.exp(a) - 1) * b, "no factor is a gate"),
+        (lambda a, b: (torch.exp(a) + 1) * b, "no factor is a gate"),
+        (lambda a, b: (torch.sin(a) + 0.5) * b, "no factor is a gate"),
         (lambda a, b: torch.sigmoid(a) * torch.sigmoid(b), "every factor is a gate"),
     ):
         m = multiplier_for(a)

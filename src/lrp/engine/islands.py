@@ -213,12 +213,13 @@ def _between(point: Point) -> set[int]:
     return steps
 
 
-def replayed(run: Run, call: TorchCall, *, divides: bool = False) -> Outcome | None:
+def replayed(run: Run, call: TorchCall, *, gate: bool = False, divides: bool = False) -> Outcome | None:
     """The call's result as one activation of its root; None where it is not a function of one tensor.
 
     Args:
         run: the forward pass.
         call: the call.
+        gate: whether its result gates what it multiplies, whatever the calls before it were.
         divides: whether what its result multiplies is divided by data.
     """
     point = step(run, call, shifts=True)
@@ -251,14 +252,18 @@ def replayed(run: Run, call: TorchCall, *, divides: bool = False) -> Outcome | N
         run.put(z, Value())
         with run.seeing():
             z = view.copy_(z)
-    gate = is_gate(point)
+    gate = gate or is_gate(point, whole=divides)
     return Outcome(z, Value(point=point, gate=gate, denominator=divides and not gate))
 
 
-def is_gate(point: Point | None) -> bool:
-    """Whether a point is a gate of its root, as a sigmoid and a hardsigmoid are: it goes from 0 to 1, or back.
+def is_gate(point: Point | None, *, whole: bool = False) -> bool:
+    """Whether a point is a gate of its root, as sigmoids are: it rises or falls and stays between 0 and 1.
 
     It is asked of a few fixed numbers, never of the data.
+
+    Args:
+        point: the point.
+        whole: it comes next to 0 and to 1 too, which tells a sigmoid from a denominator such as `1 / (1 + relu(x))`.
     """
     if point is None or point.root is None or point.root.tensor is None or point.affine or not point.shifted:
         return False
@@ -268,7 +273,8 @@ def is_gate(point: Point | None) -> bool:
         return False
     steps, low, high = z.diff(dim=0), torch.minimum(z[0], z[-1]), torch.maximum(z[0], z[-1])
     monotone = (steps >= 0).all(0) | (steps <= 0).all(0)
-    return bool((monotone & (low.abs() < 1e-3) & ((high - 1).abs() < 1e-3)).all())
+    reaches = (low < 1e-3) & (high > 1 - 1e-3) if whole else monotone
+    return bool((monotone & reaches & (low > -1e-3) & (high < 1 + 1e-3)).all())
 
 
 _ROUNDING = 1e-6

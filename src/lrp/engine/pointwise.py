@@ -18,7 +18,7 @@ from lrp.engine.softmax import exponential_of, weigh
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops import powers
-from lrp.ops.activations import GATES, HOMOGENEOUS, NONNEGATIVE, SHIFTED, SIGMOIDS, bounds
+from lrp.ops.activations import GATES, GATING, HOMOGENEOUS, NONNEGATIVE, SHIFTED, bounds
 from lrp.ops.gates import numeric_gate
 from lrp.rules.pointwise import Pass, PointwiseRule
 from lrp.rules.softmax import Constant, SoftmaxRule
@@ -72,10 +72,10 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     x = call.data[0]
     if not is_elementwise(call) or not isinstance(record.rule, PointwiseRule):  # complex data has no such rule
         return uncovered(run, call)
-    divides = _divides(call)
+    divides, gate = _divides(call), name in GATING or _is_base_to_the(call)
     above = known_point(run, x)
     if above is not None and above.shifted:
-        outcome = replayed(run, call, divides=divides)
+        outcome = replayed(run, call, gate=gate, divides=divides)
         if outcome is not None:
             return outcome
     in_place = call.written is not None
@@ -84,7 +84,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     moves_zero = name in SHIFTED or name not in GATES.keys() | HOMOGENEOUS
     shifts = moves_zero if held is None else not held[0] <= 0 <= held[1]
     nonnegative = name in NONNEGATIVE if held is None else min(held) >= 0
-    value = Value(nonnegative=nonnegative, gate=name in SIGMOIDS, denominator=divides)
+    value = Value(nonnegative=nonnegative, gate=gate, denominator=divides)
     value.logit, value.logit_of = logit, name if logit is not None else ""
     value.point = step(run, call, shifts=shifts)
     before = run.value(x) or Value()
@@ -121,6 +121,11 @@ def _divides(call: TorchCall) -> bool:
         exponent = exponent_of(call.op.name, call.args, call.kwargs)
         return isinstance(exponent, (int, float)) and exponent < 0
     return call.op.family == "division" or call.op.name in ("rsqrt", "reciprocal")
+
+
+def _is_base_to_the(call: TorchCall) -> bool:
+    """Whether it is a constant to the power of the data, which is an exponential."""
+    return call.op.family == "power" and call.data[0] is exponent_of(call.op.name, call.args, call.kwargs)
 
 
 def _phi(call: TorchCall, x: Tensor) -> Callable[[Tensor], Tensor]:

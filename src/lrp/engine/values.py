@@ -46,7 +46,7 @@ class Value:
         linear_above: a linear or convolution call lies between a source and this tensor.
         nonnegative: `x >= 0` holds by the structure of the model.
         factors: how many data factors its pure product has.
-        gate: it came out of a sigmoid or softmax, perhaps as `1 - gate`, scaled, moved or cut.
+        gate: it came out of a sigmoid, softmax or exponential, perhaps as `1 - gate`, scaled, moved or cut.
         denominator: it came out of `rsqrt`, `1 / x` or a negative power; what it multiplies is divided by data.
         exponential: what it was made of by adding up, moving and scaling, where that is an exponential.
         point: what it is in a pointwise island; the island's first tensor has a `root` in its place.

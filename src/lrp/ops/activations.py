@@ -16,11 +16,11 @@ from torch import Tensor
 __all__ = [
     "ALIASES",
     "GATES",
+    "GATING",
     "HOMOGENEOUS",
     "NONNEGATIVE",
     "NUMERIC",
     "SHIFTED",
-    "SIGMOIDS",
     "bounds",
     "is_rectifier",
 ]
@@ -34,8 +34,8 @@ SHIFTED = frozenset(
 )
 """Activations for which `phi(0)` can differ from 0."""
 
-SIGMOIDS = frozenset({"sigmoid", "hardsigmoid"})
-"""Activations that gate what they are multiplied with."""
+GATING = frozenset({"sigmoid", "hardsigmoid", "exp", "exp2"})
+"""Activations that gate what they are multiplied with; `x exp(s)` is `x / exp(-s)`, whose denominator is a constant."""
 
 NONNEGATIVE = frozenset({"relu", "relu6", "sigmoid", "hardsigmoid", "softplus", "exp", "exp2", "abs", "sqrt"})
 """Activations that are never negative."""

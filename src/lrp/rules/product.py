@@ -48,7 +48,9 @@ class SignalTakesAll(ProductRule):
     """A product of a gate and a signal gives all its relevance to the signal: the gate counts as a constant.
 
     In multipliers `m_signal = m gate`. Gates are known by the structure of the model: what comes out of a sigmoid,
-    hardsigmoid or softmax, also as `1 - gate`, scaled by constants, moved or cut; softmax weights times values too.
+    hardsigmoid, softmax or exponential, also as `1 - gate`, scaled by constants, moved or cut; softmax weights times
+    values too. An exponential is one wherever it is a factor (the gates of xLSTM, the decays of RWKV, the scale of a
+    flow): `x exp(s)` is `x / exp(-s)`, whose denominator counts as a constant under every rule.
     Where no factor is a gate, or every one is, it is `Uniform`, and the plan says so.
 
     Args:
@@ -58,7 +60,7 @@ class SignalTakesAll(ProductRule):
     Raises:
         CompositeError: a product has no such operand.
 
-    Source: Arras et al. 2017 (LSTM: LRP-all); Ali et al. 2022 (attention weights as constants).
+    Source: Arras et al. 2017 (LSTM: LRP-all); Ali et al. 2022 (attention weights as constants). For exponentials ours.
 
     >>> print(SignalTakesAll())
     SignalTakesAll()
