@@ -92,10 +92,13 @@ class RGLRU(nn.Module):
         self.input_gate, self.decay_gate = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
         self.decay = nn.Parameter(torch.linspace(-1.0, 1.0, WIDTH))
 
+    def left(self, x: Tensor) -> Tensor:
+        return torch.sqrt(x)
+
     def forward(self, x: Tensor) -> Tensor:
         log_a = -8 * torch.sigmoid(self.decay_gate(x)) * F.softplus(self.decay)
         a = torch.exp(log_a)
-        put = torch.sqrt(1 - torch.exp(2 * log_a)) * (torch.sigmoid(self.input_gate(x)) * x)
+        put = self.left(1 - torch.exp(2 * log_a)) * (torch.sigmoid(self.input_gate(x)) * x)
         h, steps = torch.zeros_like(x[:, 0]), []
         for t in range(x.size(1)):
             h = a[:, t] * h + put[:, t]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,3 +57,39 @@ def test_a_batch_is_its_samples(kind: type[nn.Module]):
     r = lrp.explain(model, X, target=1)
     assert_same(r.input, torch.cat([lrp.explain(model, x[None], target=1).input for x in X]))
     assert r.composite.name == "zero"
+
+
+class SqrtBoundDerivative(torch.autograd.Function):
+    """As transformers' RecurrentGemma has it: a square root whose gradient is kept small."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.sqrt(x)
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Tensor:
+        return m / torch.sqrt(torch.clip(4.0 * ctx.saved_tensors[0], min=1e-6))
+
+
+START = (torch.arange(X.size(1)) == 0)[:, None]
+
+
+class OfRecurrentGemma(RGLRU):
+    def left(self, x: Tensor) -> Tensor:
+        return START + ~START * SqrtBoundDerivative.apply(x)
+
+
+class Plain(RGLRU):
+    def left(self, x: Tensor) -> Tensor:
+        return torch.where(START, 1.0, torch.sqrt(x))
+
+
+def test_the_square_root_of_recurrent_gemma_counts_as_a_constant_or_is_refused():
+    foreign, plain = (build(kind, by_hand=False) for kind in (OfRecurrentGemma, Plain))
+    r = lrp.explain(foreign, X, target=1, ledger="calls")
+    assert_same(r.input, lrp.explain(plain, X, target=1).input)
+    assert_balanced(r)
+    assert_blameless(r)
+    with pytest.raises(lrp.errors.UnseenError, match="SqrtBoundDerivativeBackward"):
+        lrp.explain(foreign, X, target=1, composite=presets.zero())

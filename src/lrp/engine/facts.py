@@ -12,6 +12,7 @@ from lrp.engine.modules import ModulePaths
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, mixed
 from lrp.engine.verify import Intervals, reaches
+from lrp.ops.table import is_gating_node
 
 __all__ = ["Facts"]
 
@@ -46,6 +47,7 @@ class Facts:
             self.tracker.put(tensor, value)
             if base is None and tensor.grad_fn is not None:
                 self.strangers.add(tensor.grad_fn)
+                value.gate = is_gating_node(tensor.grad_fn.name())
             return value
         return None
 

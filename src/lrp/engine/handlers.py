@@ -145,8 +145,9 @@ def _handle_affine(run: Run, call: TorchCall) -> Outcome:
     """One data tensor, shifted or scaled by constants."""
     before = run.value(call.data[0]) or Value()
     shifts = call.op.family == "sum"
-    # a bias added by hand is no part of an activation, a number is
-    moves = shifts and any(tensor.dim() and not call.is_data(tensor) for tensor in call.operands)
+    # a bias added by hand is no part of an activation; a number is, and a mask
+    biases = [t for t in call.operands if t.dim() and t.dtype is not torch.bool and not call.is_data(t)]
+    moves = shifts and bool(biases)
     point = None if moves else step(run, call, affine=True, shifts=shifts)
     result = scaled(run, call, call.data[0]) if run.relevance_form and not shifts else carry_out(run, call, adds=shifts)
     slot = None if before.slot is None else run.tap_slot(call, before.slot).expand_as(result)

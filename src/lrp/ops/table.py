@@ -25,7 +25,7 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_registered_node", "lookup", "node", "register", "same", "usual"]
+__all__ = ["is_gating_node", "is_registered_node", "lookup", "node", "register", "same", "usual"]
 
 
 _INCREMENTS = {
@@ -111,6 +111,9 @@ _NODES: Mapping[str, Op] = {
 }
 """Autograd functions of other libraries: the linear layers of bitsandbytes, and Bloom's GELU."""
 
+_GATING_NODES = frozenset({"SqrtBoundDerivativeBackward"})
+"""Those whose result gates what it multiplies: RecurrentGemma's `sqrt(1 - a^2)`, what a decay leaves for the input."""
+
 
 def lookup(function: Any) -> Op | None:
     """The table's line for a torch function, or None; what the user registered comes first."""
@@ -151,6 +154,11 @@ def is_registered_node(name: str) -> bool:
     """Whether the gradient of an autograd node of this name is its rule."""
     op = node(name)
     return op is not None and op.family == "registered"
+
+
+def is_gating_node(name: str) -> bool:
+    """Whether what an autograd node of this name gives counts as a gate; where it is no constant it is refused."""
+    return name in _GATING_NODES
 
 
 def _twins(function: Any, name: str) -> set[Any]:
