@@ -235,7 +235,7 @@ class Relevance:
                 - `picture`: what the maps are laid over: a Pillow picture, a file or an array (H, W), (H, W, 3) or
                   (3, H, W) of bytes or numbers from 0 to 1; a list of one for each sample. None: the input itself.
                 - `names`: of the features or tokens: a list, or one for each sample, or `{input name: list}`.
-                - `labels`: the names of the classes, a list.
+                - `labels`: the names of the classes, a list; `samples`: those of the samples.
                 - `command`: what made the result: text, or a list of words. None: lines of Python.
                 - `title`: the heading.
 

@@ -251,6 +251,22 @@ def test_a_report_ends_in_html(tmp_path: Path) -> None:
         results.table().report(tmp_path / "x.pdf")
 
 
+def test_several_results_have_their_own_books() -> None:
+    first, second = results.image(), replace(results.image(), notes=["the second"])
+    page = Page(report.page([first, second], samples=["cat.png", "dog.png"]))
+    books = [attributes for attributes in page.all("div") if "data-sample" in attributes]
+    assert [attributes["data-sample"] for attributes in books] == ["0", "1"]
+    assert "The second." in page.text("p")
+    assert "Sample dog.png" in page.text("h2")
+
+
+def test_several_results_are_of_one_sample_each() -> None:
+    with pytest.raises(InputError, match="one sample each"):
+        report.page([results.image(2), results.image()])
+    with pytest.raises(InputError, match="1 names, 2 samples"):
+        report.page(results.image(2), samples=["a"])
+
+
 def test_a_loaded_result_has_a_page(tmp_path: Path) -> None:
     r = results.image(several=True)
     r.save(tmp_path / "r.safetensors", values=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
@@ -12,11 +13,56 @@ from lrp.plan import Plan
 from lrp.relevance import Relevance, named_inputs
 from lrp.report.tables import Cell, Row, Table, bar, numeric, text
 from lrp.report.words import exact, share, size
+from lrp.result import TOLERANCE
 from lrp.viz.heatmap import array
 
-__all__ = ["MOST", "flow", "kept", "ledger", "plan"]
+__all__ = ["Books", "of", "plan"]
 
 MOST = 2000
+AMPLIFIED = 100
+
+
+@dataclass(frozen=True)
+class Books:
+    """Where the output for one target went.
+
+    Args:
+        sample: the sample whose books these are; None where they are those of all samples together.
+        target: the target's place among the targets.
+        tables: the ledger, the flow, and what each operation kept.
+        caution: what a reader of the maps must know, or nothing.
+    """
+
+    sample: int | None
+    target: int
+    tables: Sequence[Table]
+    caution: str
+
+
+def of(results: Sequence[Relevance]) -> list[Books]:
+    """Return the books of every result and target; several results are of one sample each."""
+    made = []
+    for at, r in enumerate(results):
+        for target, single in enumerate(r.split()):
+            tables = [table for table in (ledger(single), flow(single), kept(single)) if table is not None]
+            made.append(Books(at if len(results) > 1 else None, target, tables, caution(single)))
+    return made
+
+
+def caution(r: Relevance) -> str:
+    """Return what a reader of the maps must know, or nothing."""
+    if r.ledger is None:
+        return "no ledger was kept, so nothing says whether the numbers add up"
+    books = r.ledger
+    residual, scale = abs(_sum(books.residual)), _sum(books.scale)
+    if not residual <= TOLERANCE.get(r.explained.dtype, 1e-4) * scale:
+        return f"the books do not balance: {residual:.3g} of {scale:.3g} is missing"
+    if _sum(books.amplification) > AMPLIFIED:
+        return (
+            f"the inputs' relevance is {_sum(books.amplification):.3g} times the explained output in absolute size: "
+            "large amounts of both signs cancel, and the map may be noise"
+        )
+    return ""
 
 
 def ledger(r: Relevance) -> Table | None:

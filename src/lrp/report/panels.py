@@ -15,12 +15,14 @@ from lrp.relevance import Relevance, named_inputs
 from lrp.report import pictures, views
 from lrp.report.grids import Array
 from lrp.report.pictures import Shown
+from lrp.report.tables import Row, Table, bar, numeric
+from lrp.report.tables import text as text_cell
 from lrp.report.views import View
 from lrp.report.words import explained as explained_words
 from lrp.text import TextRelevance
 from lrp.viz.heatmap import array
 
-__all__ = ["MOST", "Panel", "Sample", "samples_of"]
+__all__ = ["MOST", "Panel", "Sample", "overview", "samples_of"]
 
 MOST = 64
 FEATURES = 128
@@ -65,17 +67,19 @@ class _Input:
 
 def samples_of(
     r: Relevance,
+    first: int,
     *,
-    picture: Any = None,
-    names: Any = None,
-    labels: Sequence[str] = (),
-    text: TextRelevance | None = None,
+    picture: Any,
+    names: Any,
+    labels: Sequence[str],
+    text: TextRelevance | None,
 ) -> list[Sample]:
     """Return what the page shows of the first samples of a result, at most 64.
 
     Args:
         r: the result.
-        picture: of the first input: one for all samples, or a list of one for each.
+        first: the place of its first sample on the page.
+        picture: of the first input: one for all samples, or a list of one for each on the page.
         names: of the features or tokens: a list for all samples, or by the name of an input; or a list for each sample.
         labels: the names of the classes.
         text: the text it belongs to.
@@ -85,7 +89,37 @@ def samples_of(
     """
     count = r.explained.shape[-1]
     singles = r.split()
-    return [_sample(singles, at, count, picture, names, labels, text) for at in range(min(count, MOST))]
+    if text is not None and names is None:
+        names = [token.text for token in text.tokens]
+    pictures = picture if isinstance(picture, list) else [picture] * (first + count)
+    if len(pictures) < first + min(count, MOST):
+        raise InputError(
+            "there are fewer pictures than samples", where="report(picture=...)", seen=f"{len(pictures)} pictures"
+        )
+    return [_sample(singles, at, count, pictures[first + at], names, labels, text) for at in range(min(count, MOST))]
+
+
+def overview(samples: Sequence[Sample], names: Sequence[str]) -> list[Table]:
+    """Return a table of the samples for each target: what was explained, and what reached the inputs."""
+    tables = []
+    for target in range(len(samples[0].panels)):
+        panels = [sample.panels[target] for sample in samples]
+        largest = max(abs(panel.explained) for panel in panels)
+        rows = [
+            Row(
+                (
+                    text_cell(name),
+                    text_cell(panel.target),
+                    numeric(panel.explained),
+                    numeric(panel.reached),
+                ),
+                bar(panel.explained, largest),
+            )
+            for name, panel in zip(names, panels, strict=False)
+        ]
+        heads = ("sample", "explained", "output", "reached the inputs")
+        tables.append(Table("What was explained", "samples", heads, rows))
+    return tables
 
 
 def _sample(
@@ -104,7 +138,7 @@ def _sample(
         given = _of_sample(values[name], at, count) if name in values else None
         given = given if given is not None and given.shape == shape and given.dtype.kind != "c" else None
         its_names = _names(names, name, at, count, shape)
-        its_picture = None if inputs else (picture[at] if isinstance(picture, list) else picture)
+        its_picture = None if inputs else picture
         kind = _kind(shape, given, bool(its_names), its_picture is not None)
         if kind == "text" and given is not None and not its_names:
             its_names = [str(number) for number in given.tolist()]

@@ -1,0 +1,44 @@
+"""The page's style and script, and the policy that lets nothing else in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from lrp.report.views import SHADES
+from lrp.viz.colors import colors
+
+__all__ = ["FOLDER", "policy", "script", "style"]
+
+FOLDER = Path(__file__).parent
+
+
+def style() -> str:
+    """Return the page's CSS."""
+    return (FOLDER / "page.css").read_text("utf-8") + _shades()
+
+
+def script() -> str:
+    """Return the page's JavaScript."""
+    return (FOLDER / "page.js").read_text("utf-8")
+
+
+def policy(style: str, script: str) -> str:
+    """Return the content security policy: the page's own style and script, by their hashes, and pictures as data."""
+    hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    return "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'".format(*hashes)
+
+
+def _shades() -> str:
+    """The colours of tokens as classes, each with black or white letters, whichever can be read on it; the legend."""
+    rules, shades = [], np.round(colors(np.linspace(-1, 1, 2 * SHADES + 1))).astype(int)
+    for shade, color in enumerate(shades, start=-SHADES):
+        linear = np.where(color <= 10, color / 3294.6, ((color / 255 + 0.055) / 1.055) ** 2.4)  # sRGB
+        luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+        letters = "#000" if luminance > 0.179 else "#fff"
+        rules.append(f".shade{shade} {{ background: rgb{tuple(color.tolist())}; color: {letters}; }}")
+    steps = ", ".join(f"rgb{tuple(color.tolist())}" for color in shades[:: SHADES // 5])
+    return "\n".join(["", *rules, f".colors {{ background: linear-gradient(to right, {steps}); }}", ""])
