@@ -108,7 +108,7 @@ def test_pickers_change_what_is_seen(report: Any) -> None:
     page.get_by_label("Layer").select_option("2")
     canvas = page.locator("canvas:visible")
     assert canvas.evaluate("canvas => [canvas.width, canvas.height]") == [4, 4]
-    expect(page.locator("caption:visible").first).to_have_text("Channels")
+    expect(page.locator("section[data-sample] caption:visible")).to_have_text("Channels")
 
 
 def test_tables_sort_by_click_and_keyboard(report: Any) -> None:
