@@ -8,7 +8,8 @@ import torch
 
 from lrp.cli.options import Request
 from lrp.cli.records import Layer, Row, Sample, Source, arrays
-from lrp.cli.tables import csv_of, json_of, npz_of
+from lrp.cli.rows import csv_of, lines_of
+from lrp.cli.tables import json_of, npz_of
 from lrp.cli.text import text_of
 
 
@@ -99,13 +100,14 @@ def test_text_names_the_best_classes() -> None:
 
 
 def test_json_holds_everything(sample: Sample) -> None:
-    read = json.loads(json_of([sample], Request("net.py:Net", weights="w.pth", input="x.csv")))
-    assert {key: read[key] for key in ("lrp", "model", "input", "weights", "through_output")} == {
+    read = json.loads(json_of([sample], Request("net.py:Net", weights="w.pth", inputs=("x.csv",))))
+    assert {key: read[key] for key in ("lrp", "model", "inputs", "weights", "through_output", "failed")} == {
         "lrp": 1,
         "model": "net.py:Net",
-        "input": "x.csv",
+        "inputs": ["x.csv"],
         "weights": "w.pth",
         "through_output": False,
+        "failed": [],
     }
     (one,) = read["samples"]
     assert one["sample"] == 3
@@ -140,7 +142,7 @@ def test_json_knows_no_infinity_and_leaves_large_arrays_to_npz(sample: Sample) -
 
 
 def test_csv_has_a_line_for_each_number(sample: Sample) -> None:
-    rows = list(csv.DictReader(io.StringIO(csv_of([sample, sample]))))
+    rows = list(csv.DictReader(io.StringIO(csv_of(list(lines_of([sample, sample]))))))
     assert len(rows) == 2 * (2 + 40 + 3)
     keys = {
         "sample": "3",

@@ -81,10 +81,13 @@ def test_json(lrp_cli: Cli, conv: list[str], singles: list[list[dict[str, Any]]]
     several = read_json(lrp_cli, *conv, "--layers", "all", *ALL)
     assert len(several) == 2
     for number, sample in enumerate(several):
-        assert list(sample) == ["sample", "composite", "notes", "output", "targets"]
+        assert list(sample) == ["input", "sample", "composite", "notes", "output", "targets"]
         assert [target["asked"] for target in sample["targets"]] == TARGETS
         for target, single in zip(sample["targets"], [runs[number] for runs in singles], strict=True):
-            assert {**target, **{key: sample[key] for key in ("sample", "composite", "notes", "output")}}.keys() == {
+            assert {
+                **target,
+                **{key: sample[key] for key in ("input", "sample", "composite", "notes", "output")},
+            }.keys() == {
                 *single,
                 "asked",
             }
@@ -127,11 +130,11 @@ def test_text(lrp_cli: Cli, conv: list[str], singles: list[list[dict[str, Any]]]
 
 def test_csv(lrp_cli: Cli, conv: list[str], singles: list[list[dict[str, Any]]]) -> None:
     rows = list(csv.DictReader(io.StringIO(lrp_cli("explain", *conv, *ALL, "--format", "csv").stdout)))
-    assert list(rows[0]) == ["sample", "target", "layer", "index", "feature", "value", "relevance"]
+    assert list(rows[0]) == ["sample", "asked", "layer", "index", "feature", "value", "relevance"]
     assert len(rows) == 2 * 4 * 90
     for target, samples in zip(TARGETS, singles, strict=True):
         for sample in samples:
-            found = [row for row in rows if row["target"] == target and row["sample"] == str(sample["sample"])]
+            found = [row for row in rows if row["asked"] == target and row["sample"] == str(sample["sample"])]
             expected = np.ravel(sample["inputs"][0]["relevance"])
             np.testing.assert_allclose([float(row["relevance"]) for row in found], expected, rtol=1e-10, atol=1e-15)
 

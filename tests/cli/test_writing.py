@@ -33,8 +33,9 @@ def test_an_existing_folder_may_have_an_ending(tmp_path: Path) -> None:
     [
         (None, "npz", "add --out"),
         (None, "png", "add --out"),
+        (None, "parquet", "add --out"),
         ("x.json", "csv", "json file"),
-        ("x.parquet", None, "the ending"),
+        ("x.jsn", None, "'.json'"),
         ("x.log", "text", "the ending"),
     ],
 )

@@ -134,13 +134,53 @@ def test_images_are_turned_upright_and_grey_becomes_rgb(tmp_path: Path) -> None:
     assert (values == torch.tensor(51 / 255)).all()
 
 
+@pytest.mark.parametrize(
+    "ending", ["avif", "gif", "ico", "jp2", "jpeg", "pcx", "ppm", "qoi", "sgi", "tga", "tif", "webp"]
+)
+def test_formats_of_images(tmp_path: Path, ending: str) -> None:
+    Image.new("RGB", (16, 8), (255, 0, 0)).resize((16, 16) if ending == "ico" else (16, 8)).save(
+        tmp_path / f"x.{ending}"
+    )
+    values = load_inputs(tmp_path / f"x.{ending}").values
+    assert values.shape[:2] == (1, 3)
+    assert values.mean((0, 2, 3)).tolist() == pytest.approx([1, 0, 0], abs=0.02)
+
+
+def test_16_bits_are_read_as_their_upper_8_and_transparency_is_left_out(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 65535]], dtype=np.uint16)
+    for ending in ("png", "tif"):
+        Image.fromarray(deep).save(tmp_path / f"deep.{ending}")
+        found = load_inputs(tmp_path / f"deep.{ending}").values * 255
+        assert found.tolist() == [[[[0, 0, 1, 255]]] * 3]
+    Image.new("RGBA", (2, 1), (255, 51, 0, 0)).save(tmp_path / "clear.png")
+    assert (load_inputs(tmp_path / "clear.png").values[0, :, 0, 0] * 255).tolist() == [255, 51, 0]
+    Image.new("RGB", (1, 1), (0, 0, 255)).save(tmp_path / "one.png")
+    assert load_inputs(tmp_path / "one.png").values.shape == (1, 3, 1, 1)
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("it was decoded"))
+    for limit in (Image.MAX_IMAGE_PIXELS, None):
+        monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(LoadError, match=r"huge\.png"):
+            load_inputs(tmp_path / "huge.png")
+
+
+def test_an_ending_does_not_bring_ghostscript(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(LoadError, match="cannot identify"):
+        load_inputs(tmp_path / "x.png")
+
+
 def test_images_that_are_no_input(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"no image")
     with pytest.raises(LoadError, match="as an image"):
         load_inputs(tmp_path / "x.png")
-    Image.fromarray(np.full((4, 4), 60000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(InputError, match="8 bits"):
-        load_inputs(tmp_path / "deep.png")
+    Image.fromarray(np.full((4, 4), 0.5, dtype=np.float32)).save(tmp_path / "deep.tif")
+    with pytest.raises(InputError, match="which number is white"):
+        load_inputs(tmp_path / "deep.tif")
     Image.new("RGB", (4, 4)).save(tmp_path / "y.png")
     with pytest.raises(InputError, match="three numbers"):
         load_inputs(tmp_path / "y.png", mean=(0.5,))
@@ -151,9 +191,9 @@ def test_images_that_are_no_input(tmp_path: Path) -> None:
 def test_other_files(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="no such file"):
         load_inputs(tmp_path / "absent.csv")
-    (tmp_path / "x.parquet").write_bytes(b"")
+    (tmp_path / "x.txt").write_bytes(b"")
     with pytest.raises(LoadError, match="ending"):
-        load_inputs(tmp_path / "x.parquet")
+        load_inputs(tmp_path / "x.txt")
     (tmp_path / "x.csv").write_text("1,2\n")
     with pytest.raises(InputError, match="for images"):
         load_inputs(tmp_path / "x.csv", size=3)

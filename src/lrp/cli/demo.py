@@ -52,7 +52,7 @@ def demo(out: str, image: str) -> None:
         click.echo(f"  {share:6.1%}  {index:>3} {names[index]}")
     with heard() as messages:
         result = lrp.explain(model, x)
-    sample = sample_of(result, 1, {"input": x}, labels=names, remarks=tuple(messages))
+    sample = sample_of(result, 1, labels=names, remarks=tuple(messages))
     click.echo(f"explained: the logit of {names[best.indices[0]]}, {number(sample.explained)}, by {sample.composite}")
     share = sample.reached / sample.explained
     click.echo(f"sum over the pixels: {number(sample.reached)}, {share:.2%} of it; the network's biases kept the rest")

@@ -18,55 +18,39 @@ __all__ = ["explain"]
 @click.option(
     "--out",
     metavar="PATH",
-    help="A .txt, .json, .csv, .npz or .png (heatmap) file, or a folder (png: heatmap and overlay). Default: stdout.",
+    help="A .txt, .json, .csv, .parquet, .npz or .png (heatmap) file, or a folder. Default: stdout.",
 )
 @click.option("--format", type=click.Choice(FORMATS), help="Default: by the ending of --out, else text.")
-def explain(out: str | None, format: str | None, **options: Any) -> None:
-    """Explain what MODEL says about INPUT.
+@click.pass_context
+def explain(context: click.Context, /, out: str | None, format: str | None, **options: Any) -> None:
+    """Explain what MODEL says about each INPUT.
 
     MODEL is file.py:Class (its folder becomes importable, as with `python file.py`) or package.module:callable. It is
     built, given its weights and put in eval mode.
 
-    INPUT is a table (.csv: numbers, with or without a header), an array (.npy, or .npz with keyword inputs by name)
-    or an image (RGB from 0 to 1, its own size unless --size says otherwise). Its first axis is the sample axis; every
-    sample is explained in a run of its own.
+    INPUT is a file, a folder or a quoted pattern such as "photos/*.jpg": tables (.csv, .parquet: numbers), arrays
+    (.npy, or .npz with keyword inputs by name), sounds (.wav, from -1 to 1) and images (RGB from 0 to 1, their own
+    size unless --size says otherwise). The first axis is the sample axis; every sample is explained in a run of its
+    own.
+
+    One input gives its whole explanation; in csv and parquet, a line a number. Several inputs give, in csv and
+    parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv.
+
+    Exit code 3: some of several inputs could not be explained; stderr names them, and the others are there.
     """
-    from lrp.cli.files import destination, write_all
+    from lrp.cli.files import destination
+    from lrp.cli.items import items_of
 
-    place = destination(out, format)  # before torch is imported: a contradiction is told at once
+    destination(out, format)  # before anything is looked for: a contradiction is told at once
     request = Request(**options)
+    items = items_of(request.inputs, request.text)
+    place = destination(out, format, many=items.many)
 
-    from lrp.cli.parse import labels_of
-    from lrp.cli.pictures import pictures
-    from lrp.cli.records import samples_of
-    from lrp.cli.run import explained
-    from lrp.cli.tables import csv_of, json_of, npz_of
-    from lrp.cli.text import text_of
+    from lrp.cli.results import write_results
 
-    labels = labels_of(request.labels)
-    samples, photograph = [], None
-    for one in explained(request):
-        features, photograph = one.inputs.features, one.inputs.picture
-        samples += samples_of(one.result, one.number, request.target, one.given, features, labels, one.warnings)
-
-    if place.format == "png" and place.path is not None:
-        files = pictures(samples, place.path, place.folder, photograph)
-    else:
-        made: str | bytes
-        if place.format == "json":
-            made = json_of(samples, request)
-        elif place.format == "csv":
-            made = csv_of(samples)
-        elif place.format == "npz":
-            made = npz_of(samples)
-        else:
-            made = "\n".join(text_of(sample, labels) for sample in samples)
-        if place.path is None:
-            click.echo(made, nl=False)
-            return
-        ending = "txt" if place.format == "text" else place.format
-        path = place.path / f"explanation.{ending}" if place.folder else place.path
-        files = {path: made.encode() if isinstance(made, str) else made}
-    write_all(files)
-    for path in files:
-        click.echo(f"wrote {path}", err=True)
+    failures = write_results(request, items, place)
+    for failure in failures:
+        click.echo(f"error: {failure.input}: {failure.error}", err=True)
+    if failures:
+        click.echo(f"{len(failures)} of {len(items.each)} inputs could not be explained", err=True)
+        context.exit(2 if len(failures) == len(items.each) else 3)

@@ -6,12 +6,22 @@ from pathlib import Path
 
 import click
 
-from lrp.errors import InputError
+from lrp.errors import InputError, nearest
 from lrp.writing import write_whole
 
-__all__ = ["Destination", "destination", "write_all"]
+__all__ = ["ONE_EACH", "Destination", "destination", "write_all"]
 
-ENDINGS = {".txt": "text", ".json": "json", ".csv": "csv", ".npz": "npz", ".png": "png"}
+ENDINGS = {
+    ".txt": "text",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".npz": "npz",
+    ".png": "png",
+}
+TERMINAL = ("text", "json", "csv")
+ONE_EACH = ("npz", "png")
+"""Formats of which every input gets files of its own."""
 
 
 class Destination:
@@ -25,17 +35,20 @@ class Destination:
         self.format, self.path, self.folder = format, path, folder
 
 
-def destination(out: str | None, format: str | None) -> Destination:
+def destination(out: str | None, format: str | None, *, many: bool = False) -> Destination:
     """Return what ``--out`` and ``--format`` mean together, before any work is done.
 
-    A path that ends in .txt, .json, .csv, .npz or .png is a file; one without an ending, or an existing folder,
-    is a folder.
+    A path with one of the `ENDINGS` is a file; one without an ending, or an existing folder, is a folder.
+
+    Args:
+        out, format: the options.
+        many: whether several inputs are explained, which need a folder for files about each of them.
 
     Raises:
         click.UsageError: they contradict each other, or the ending says nothing.
     """
     if out is None:
-        if format in ("npz", "png"):
+        if format not in (None, *TERMINAL):
             raise click.UsageError(f"--format {format} is not for a terminal: add --out PATH.")
         return Destination(format or "text", None, False)
     path = Path(out)
@@ -45,9 +58,12 @@ def destination(out: str | None, format: str | None) -> Destination:
         return Destination(format or "text", path, True)
     kind = ENDINGS.get(path.suffix.lower())
     if kind is None:
-        raise click.UsageError(f"--out {out}: the ending must be one of {', '.join(ENDINGS)}, or name a folder.")
+        close = nearest(path.suffix.lower(), list(ENDINGS))
+        raise click.UsageError(f"--out {out}: the ending must be {close}; or name a folder.")
     if format not in (None, kind):
         raise click.UsageError(f"--out {out} is a {kind} file, but --format says {format}.")
+    if many and kind in ONE_EACH:
+        raise click.UsageError(f"--out {out} is one file for several inputs: name a folder, --out DIR --format {kind}.")
     return Destination(kind, path, False)
 
 

@@ -12,7 +12,7 @@ __all__ = ["FORMATS", "Request", "explaining", "loading"]
 
 Command = Callable[..., Any]
 
-FORMATS = ("text", "json", "csv", "npz", "png")
+FORMATS = ("text", "json", "csv", "parquet", "npz", "png")
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Request:
 
     Attributes:
         model, weights, model_kwargs, trust_model_file: see `loading`.
-        input, target, composite, reference, reference_output, labels, size, mean, std, through_output: see
-            `explaining`.
+        inputs, target, composite, reference, reference_output, labels, size, mean, std, rate, mono, through_output:
+            see `explaining`.
         layers: the layers to keep; only ``lrp explain`` asks for them.
     """
 
@@ -30,7 +30,8 @@ class Request:
     weights: str | None = None
     model_kwargs: str | None = None
     trust_model_file: bool = False
-    input: str = ""
+    inputs: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
     composite: str | None = None
     reference: str | None = None
@@ -39,6 +40,8 @@ class Request:
     size: int | None = None
     mean: str | None = None
     std: str | None = None
+    rate: int | None = None
+    mono: bool = False
     through_output: bool = False
     layers: tuple[str, ...] = ()
 
@@ -63,7 +66,7 @@ def loading(command: Command) -> Command:
 def explaining(command: Command) -> Command:
     """Add INPUT and the options that say what is explained and how."""
     added = [
-        click.argument("input"),
+        click.argument("inputs", nargs=-1, metavar="INPUT..."),
         click.option(
             "--target",
             metavar="T",
@@ -93,6 +96,8 @@ def explaining(command: Command) -> Command:
         click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),
         click.option("--mean", metavar="a,b,c", help="Images: subtract from red, green, blue (0 to 1)."),
         click.option("--std", metavar="a,b,c", help="Images: then divide by these."),
+        click.option("--rate", type=click.IntRange(min=1), metavar="HZ", help="Sounds: refuse files of another rate."),
+        click.option("--mono", is_flag=True, help="Sounds: (1, samples) instead of (1, channels, samples)."),
         click.option(
             "--through-output",
             is_flag=True,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrp import viz
+from lrp.cli.items import filename
 from lrp.cli.records import Sample
 from lrp.errors import InputError
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["pictures"]
 
 
-def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image | None) -> dict[Path, bytes]:
+def pictures(
+    samples: list[Sample], path: Path, folder: bool, photograph: Image | None, stem: str = ""
+) -> dict[Path, bytes]:
     """Return the heatmap of each sample and target, and its overlay where there is a photograph and a folder for both.
 
     Args:
@@ -24,6 +26,7 @@ def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image 
         path: a folder, or the file of the only heatmap.
         folder: which of the two it is.
         photograph: what the overlay is laid over.
+        stem: what the names of the files in a folder begin with.
 
     Raises:
         InputError: the relevance is no picture, or there are several and only one file.
@@ -33,6 +36,7 @@ def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image 
         cure = "give a folder: --out maps/ --format png"
         raise InputError("several pictures for one file", where=str(path), seen=seen, cure=cure)
     several = len({sample.number for sample in samples}) > 1
+    start = f"{stem}-" if stem else ""
     made = {}
     for sample in samples:
         if len(sample.sources) != 1:
@@ -42,16 +46,7 @@ def pictures(samples: list[Sample], path: Path, folder: bool, photograph: Image 
         facts = {"explained": sample.explained, "target": sample.target, "composite": sample.composite}
         mark = f"-{sample.number}" if several else ""
         mark += f"-target{sample.which}-{filename(sample.asked)}" if sample.which else ""
-        made[path / f"heatmap{mark}.png" if folder else path] = viz.png_bytes(viz.heatmap(values), facts)
+        made[path / f"{start}heatmap{mark}.png" if folder else path] = viz.png_bytes(viz.heatmap(values), facts)
         if folder and photograph is not None:
-            made[path / f"overlay{mark}.png"] = viz.png_bytes(viz.overlay(values, photograph), facts)
+            made[path / f"{start}overlay{mark}.png"] = viz.png_bytes(viz.overlay(values, photograph), facts)
     return made
-
-
-def filename(words: str) -> str:
-    """Return words as a part of a file's name.
-
-    >>> filename("diff:tabby cat,-1")
-    'diff-tabby-cat-1'
-    """
-    return re.sub(r"[^\w.]+", "-", words).strip("-")[:40]

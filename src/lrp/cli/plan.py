@@ -19,7 +19,9 @@ def plan(**options: Any) -> None:
 
     The plan is that of the first sample. MODEL, INPUT and the options are those of `lrp explain`.
     """
+    from lrp.cli.items import items_of
     from lrp.cli.run import explained
 
-    for one in explained(Request(**options), first_only=True):
+    request = Request(**options)
+    for one in explained(request, items_of(request.inputs, request.text), first_only=True):
         click.echo(str(one.result.plan))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from lrp.errors import LRPError
+
 if TYPE_CHECKING:
     from lrp.relevance import Relevance
 
-__all__ = ["Layer", "Row", "Sample", "Source", "arrays", "sample_of", "samples_of"]
+__all__ = ["Failure", "Layer", "Row", "Sample", "Source", "arrays", "sample_of", "samples_of"]
 
 Array = NDArray[Any]
 
@@ -35,6 +37,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An input that could not be explained, and why."""
+
+    input: str
+    error: LRPError
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the ledger: what an op call kept."""
 
@@ -49,7 +59,7 @@ class Sample:
     """The explanation of one sample for one target.
 
     Attributes:
-        number: which sample of the file, from 1.
+        number: which sample of the input, from 1.
         explained: the explained value; what it is stands in `target` and `notes`.
         target: what was explained, in words.
         index: the class that was explained, None where it is not one class of several.
@@ -60,6 +70,8 @@ class Sample:
         composite, why: the composite's name and the reason it was chosen.
         notes: what the reader must know.
         which, asked: of several targets: which, from 1, and its words on the command line; else 0 and nothing.
+        input: what the input is called.
+        words: of a text, each word with its relevance.
     """
 
     number: int
@@ -77,6 +89,8 @@ class Sample:
     notes: tuple[str, ...]
     which: int = 0
     asked: str = ""
+    input: str = ""
+    words: tuple[tuple[str, float], ...] = ()
 
     @property
     def reached(self) -> float:
@@ -102,7 +116,6 @@ def samples_of(r: Relevance, number: int, asked: Sequence[str], *details: Any) -
 def sample_of(
     r: Relevance,
     number: int,
-    inputs: Mapping[str, Any],
     features: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
     remarks: tuple[str, ...] = (),
@@ -112,15 +125,14 @@ def sample_of(
     Args:
         r: a result whose ``explained`` has shape (1,).
         number: which sample of the file, from 1.
-        inputs: the input tensors by name, shape (1, ...); a single positional one is called ``input``.
         features: the names of the last axis of the input, or nothing.
         labels: the names of the classes, or nothing.
         remarks: more for the notes.
     """
     books = r.ledger
     assert books is not None  # the command line never asks for ledger=False
-    relevance = arrays("input", r.input) if not isinstance(r.input, Mapping) else arrays("", r.input)
-    given = {name: array for key, tensor in inputs.items() for name, array in arrays(key, tensor)}
+    name = "" if isinstance(r.input, Mapping) else "input"
+    given = dict(arrays(name, r.values))
     return Sample(
         number=number,
         explained=float(r.explained.sum()),
@@ -128,7 +140,7 @@ def sample_of(
         index=class_index(r),
         output=tuple(Layer(name, values) for name, values in arrays("output", r.output)),
         layers=tuple(Layer(name, values) for path, value in r.layers.items() for name, values in arrays(path, value)),
-        sources=tuple(Source(name, given[name], values, features) for name, values in relevance),
+        sources=tuple(Source(name, given[name], values, features) for name, values in arrays(name, r.input)),
         rows=tuple(Row(str(row.call), row.where, row.kind, float(row.amount)) for row in books.rows),
         residual=float(books.residual),
         amplification=float(books.amplification),

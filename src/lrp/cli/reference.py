@@ -71,13 +71,16 @@ def check_kind(word: str, path: str) -> None:
 def kind(path: str) -> str:
     """Return what kind of file a path names.
 
-    >>> kind("a.JPG"), kind("b.npz"), kind("c.csv")
-    ('an image', 'an array (.npy, .npz)', 'a table (.csv)')
+    >>> kind("a.JPG"), kind("b.npz"), kind("c.csv"), kind("d.wav")
+    ('an image', 'an array (.npy, .npz)', 'a table (.csv, .parquet)', 'a .wav file')
     """
     from lrp.models.images import ENDINGS
 
     ending = Path(path).suffix.lower()
-    known = {".csv": "a table (.csv)", **dict.fromkeys((".npy", ".npz"), "an array (.npy, .npz)")}
+    known = {
+        **dict.fromkeys((".csv", ".parquet"), "a table (.csv, .parquet)"),
+        **dict.fromkeys((".npy", ".npz"), "an array (.npy, .npz)"),
+    }
     return "an image" if ending in ENDINGS else known.get(ending, f"a {ending} file")
 
 

@@ -1,25 +1,26 @@
-"""Explanations as JSON, CSV and npz, for programs.
+"""Explanations as JSON and npz, for programs; docs/cli.md says what each key means.
 
 JSON, one object:
 
 - ``lrp``: the version of this layout, 1
-- ``model``, ``input``, ``weights``, ``through_output``, where given ``reference`` and ``reference_output``: the request
+- ``model``, ``inputs`` (the words of the command line), ``weights``, ``through_output``, where given ``reference`` and
+  ``reference_output``: the request
+- ``failed``: one object an input that could not be explained: ``input``, ``error``
 - ``samples``: one object a sample
 
-  - ``sample`` (from 1), ``explained``, ``target`` (in words), ``class`` (or null), ``notes``
+  - ``input`` (what it is called), ``sample`` (from 1 in each input), ``explained``, ``target`` (in words), ``class``
+    (or null), ``notes``
   - ``composite``: ``name``, ``why``
   - ``output``: a list of ``name``, ``shape``, ``values``
   - ``layers``: a list of ``name``, ``shape``, ``sum``, ``relevance``
   - ``inputs``: the same with ``features`` and ``values``
   - ``ledger``: ``rows`` (a list of ``call``, ``where``, ``kind``, ``amount``), ``residual``, ``amplification``
 
+  - of a text: ``words``, a list of ``text`` and ``relevance``
   - with several targets: ``targets``, one object a target: ``asked`` (its words on the command line), and of the above
     ``explained``, ``target``, ``class``, ``layers``, ``inputs``, ``ledger``, which the sample then lacks
 
 - nested lists of more than 4096 numbers are null: npz holds them. NaN and infinity are null too.
-
-CSV, one line a number: ``sample, layer, index, feature, value, relevance``; ``value`` only for inputs. With several
-targets a second column, ``target``, has the words of the command line.
 
 npz: ``explained`` (N,), then per sample ``1/output``, ``1/layers/NAME``, ``1/inputs/NAME``. With several targets
 ``targets`` (K,) has their words, ``explained`` is (K, N), and layers and inputs have a leading axis K.
@@ -27,46 +28,52 @@ npz: ``explained`` (N,), then per sample ``1/output``, ``1/layers/NAME``, ``1/in
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from lrp.cli.options import Request
-from lrp.cli.records import Array, Sample
+from lrp.cli.records import Array, Failure, Sample
 
-__all__ = ["csv_of", "json_of", "npz_of"]
+__all__ = ["json_of", "npz_of"]
 
 MANY = 4096
 
 
-def json_of(samples: list[Sample], request: Request) -> str:
+def json_of(samples: Sequence[Sample], request: Request, failures: Sequence[Failure] = ()) -> str:
     """Return the samples as JSON."""
     asked: dict[str, Any] = {
         "model": request.model,
-        "input": request.input,
+        "inputs": [*request.inputs, *request.text],
         "weights": request.weights,
         "through_output": request.through_output,
     }
     references = {"reference": request.reference, "reference_output": request.reference_output}
     asked |= {name: value for name, value in references.items() if value is not None}
+    failed = [{"input": failure.input, "error": str(failure.error)} for failure in failures]
     found = [entry(targets) for targets in by_number(samples)]
-    return json.dumps({"lrp": 1, **asked, "samples": found}, indent=1) + "\n"
+    return json.dumps({"lrp": 1, **asked, "failed": failed, "samples": found}, indent=1) + "\n"
 
 
-def by_number(samples: list[Sample]) -> list[list[Sample]]:
+def by_number(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Return the records of each sample: one for each target."""
-    return [list(targets) for _, targets in groupby(samples, key=lambda sample: sample.number)]
+    return [list(targets) for _, targets in groupby(samples, key=lambda sample: (sample.input, sample.number))]
 
 
 def entry(targets: list[Sample]) -> dict[str, Any]:
     """Return one sample as what JSON knows."""
     sample = targets[0]
     run = {
+        **(
+            {"words": [{"text": text, "relevance": finite(value)} for text, value in sample.words]}
+            if sample.words
+            else {}
+        ),
         "composite": {"name": sample.composite, "why": sample.why},
         "notes": list(sample.notes),
         "output": [
@@ -76,8 +83,8 @@ def entry(targets: list[Sample]) -> dict[str, Any]:
     }
     if sample.which:
         found = [{"asked": target.asked, **start(target), **relevances(target)} for target in targets]
-        return {"sample": sample.number, **run, "targets": found}
-    return {"sample": sample.number, **start(sample), **run, **relevances(sample)}
+        return {"input": sample.input, "sample": sample.number, **run, "targets": found}
+    return {"input": sample.input, "sample": sample.number, **start(sample), **run, **relevances(sample)}
 
 
 def start(sample: Sample) -> dict[str, Any]:
@@ -128,34 +135,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def csv_of(samples: list[Sample]) -> str:
-    """Return the samples as CSV, a line for each number of the kept layers and the inputs."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    several = bool(samples[0].which)
-    writer.writerow(["sample", *["target"] * several, "layer", "index", "feature", "value", "relevance"])
-    for sample in samples:
-        first = [sample.number, *[sample.asked] * several]
-        for layer in sample.layers:
-            for place, value in np.ndenumerate(layer.values):
-                writer.writerow([*first, layer.name, at(place), "", "", value])
-        for source in sample.sources:
-            for place, value in np.ndenumerate(source.values):
-                feature = source.features[place[-1]] if source.features else ""
-                writer.writerow([*first, source.name, at(place), feature, source.inputs[place], value])
-    return buffer.getvalue()
-
-
-def at(place: tuple[int, ...]) -> str:
-    """Return an index in one cell.
-
-    >>> at((2, 0, 5))
-    '2 0 5'
-    """
-    return " ".join(str(index) for index in place)
-
-
-def npz_of(samples: list[Sample]) -> bytes:
+def npz_of(samples: Sequence[Sample]) -> bytes:
     """Return the samples as the bytes of a numpy archive."""
     grouped = by_number(samples)
     several = bool(samples[0].which)

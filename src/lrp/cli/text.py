@@ -17,17 +17,25 @@ PER_LINE = 8
 PLACES = 4
 
 
-def text_of(sample: Sample, labels: tuple[str, ...] = ()) -> str:
-    """Return one sample's explanation: what was explained, layer by layer, by feature, and the ledger."""
-    parts = [head(sample, labels), by_layer(sample)]
+def text_of(sample: Sample, labels: tuple[str, ...] = (), *, with_input: bool = False) -> str:
+    """Return one sample's explanation: what was explained, layer by layer, by feature, and the ledger.
+
+    Args:
+        sample: the record.
+        labels: the names of the classes, or nothing.
+        with_input: say which input it is of.
+    """
+    parts = [head(sample, labels, with_input), by_layer(sample)]
     parts += [by_value(layer) for layer in sample.layers]
     parts += [by_feature(source, sample.explained) for source in sample.sources]
     parts += [ledger(sample)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def head(sample: Sample, labels: tuple[str, ...]) -> Iterator[str]:
+def head(sample: Sample, labels: tuple[str, ...], with_input: bool) -> Iterator[str]:
     """Say what was explained."""
+    if with_input:
+        yield f"input {sample.input}"
     yield f"sample {sample.number}" + (f", target {sample.which}: {sample.asked}" if sample.which else "")
     yield f"  explained  {number(sample.explained)}   {sample.target}"
     for output in sample.output:

@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from lrp.models.inputs import Inputs, load_inputs
+from lrp.models.inputs import READABLE, Inputs, load_inputs
 from lrp.models.spec import importable, load_model
 from lrp.models.weights import load_weights, read_state_dict
 
-__all__ = ["Inputs", "importable", "load_inputs", "load_model", "load_weights", "read_state_dict"]
+__all__ = ["READABLE", "Inputs", "importable", "load_inputs", "load_model", "load_weights", "read_state_dict"]

@@ -13,9 +13,14 @@ from torch import Tensor
 from lrp.errors import InputError, LoadError
 from lrp.models.arrays import read_arrays
 from lrp.models.images import ENDINGS, read_picture, to_tensor
+from lrp.models.parquet import read_parquet
+from lrp.models.sounds import read_sound
 from lrp.models.tables import read_table
 
-__all__ = ["Inputs", "load_inputs"]
+__all__ = ["READABLE", "Inputs", "load_inputs"]
+
+READABLE = (".csv", ".parquet", ".npy", ".npz", ".wav", *ENDINGS)
+"""The endings of files that `load_inputs` reads."""
 
 
 @dataclass(frozen=True)
@@ -63,35 +68,49 @@ def load_inputs(
     size: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    rate: int | None = None,
+    mono: bool = False,
 ) -> Inputs:
     """Return the inputs that a file holds.
 
     Args:
-        path: `.csv`: numbers (N, D) in float32, with or without a header of names. `.npy`: one array, positional.
-            `.npz`: one array, positional, or several, keyword inputs by their names. An image: (1, 3, H, W) in
-            float32, RGB from 0 to 1.
+        path: `.csv`: numbers (N, D) in float32, with or without a header of names; `.parquet`: the same (extra
+            `tables`). `.npy`: one array, positional. `.npz`: one array, positional, or several, keyword inputs by
+            their names. `.wav`: (1, channels, samples) in float32, from -1 to 1. An image: (1, 3, H, W) in float32,
+            RGB from 0 to 1.
         size: for images: resize the shorter side to it and crop the centre square; None leaves the image as it is.
         mean, std: for images: three numbers each, for red, green, blue; the input is `(image - mean) / std`.
+        rate: for sounds: the samples a second that a file must have; None takes any.
+        mono: for sounds: (1, samples), of one channel.
 
     Raises:
         LoadError: no such file, or one that cannot be read.
         UnsafeFileError: an array file that holds pickles.
+        MissingExtraError: a Parquet file, and no pyarrow.
         InputError: content that is no input: text among the numbers, missing or infinite values, no samples.
     """
     path = Path(path)
     ending = path.suffix.lower()
     if not path.is_file():
-        cure = "give a .csv, .npy, .npz or image file"
+        cure = "give a .csv, .parquet, .npy, .npz, .wav or image file"
         raise LoadError("there is no such file", where="INPUT", seen=str(path), cure=cure)
     if ending in ENDINGS:
         picture = read_picture(path, size=size)
         return Inputs(to_tensor(picture, mean=mean, std=std), picture=picture)
     if size is not None or mean is not None or std is not None:
         raise InputError("size, mean and std are for images", where=str(path), cure="leave --size, --mean, --std out")
-    if ending == ".csv":
-        names, values = read_table(path)
+    if ending == ".wav":
+        return Inputs(read_sound(path, rate=rate, mono=mono))
+    if rate is not None:
+        raise InputError("a rate is for sounds", where=str(path), cure="leave --rate out")
+    if ending in (".csv", ".parquet"):
+        names, values = read_table(path) if ending == ".csv" else read_parquet(path)
         return Inputs(values, features=names)
     if ending in (".npy", ".npz"):
         return Inputs(read_arrays(path))
-    cure = f"inputs are .csv, .npy, .npz, {', '.join(ENDINGS)}"
-    raise LoadError("the file's ending says nothing that can be read", where="INPUT", seen=str(path), cure=cure)
+    raise LoadError(
+        "the file's ending says nothing that can be read",
+        where="INPUT",
+        seen=str(path),
+        cure=f"inputs are {', '.join(READABLE)}",
+    )
