@@ -61,6 +61,7 @@ def explain(
     labels: Sequence[str] = (),
     reference: Any = None,
     reference_output: float | Tensor | None = None,
+    positions: bool = False,
     ledger: Books = "sinks",
 ) -> Relevance:
     """Say which inputs, layers and neurons an output of a model came from.
@@ -90,6 +91,12 @@ def explain(
             what lifts the output above it. It leaves the bias of the last linear layer or convolution, one of whose
             outputs the target must pick; rules that divide by its output see `z - reference_output`, and the ledger
             shows it as `reference`. The model runs twice.
+        positions: positional embeddings are sources of their own, after PA-LRP: what is added to tokens `(N, T, D)`,
+            one vector for each position, out of one parameter or buffer of the model (a table read at positions of the
+            model's own making, `pos_embed`, stored sinusoids; token types too). `r.positions` holds their relevance,
+            which else is in `constant` rows of the ledger; that of the inputs stays the same. Rotary positions are not
+            among them: a rotation multiplies queries and keys, so that its share would be one of convention and taken
+            from the tokens. Nor are biases of attention scores, which speak of pairs. Not with a reference input.
         ledger: `"sinks"`, `"calls"` (names the op call that loses relevance; up to twice the time), or False.
 
     Raises:
@@ -110,6 +117,7 @@ def explain(
         through_output=through_output,
         labels=labels,
         reference_output=reference_output,
+        positions=positions,
         ledger=ledger,
     )
     return explainer(inputs, target=target, reference=reference)
@@ -134,6 +142,7 @@ class Explainer:
         through_output: bool = False,
         labels: Sequence[str] = (),
         reference_output: float | Tensor | None = None,
+        positions: bool = False,
         ledger: Books = "sinks",
     ) -> None:
         if not callable(model):
@@ -150,7 +159,7 @@ class Explainer:
         if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
             raise TargetError("labels are a list of class names", seen=repr(labels)[:80], cure='labels=["cat", "dog"]')
         self.through_output, self.labels, self.ledger = through_output, tuple(labels), ledger
-        self.reference_output = reference_output
+        self.reference_output, self.positions = reference_output, positions
         self._module = model if isinstance(model, nn.Module) else None
         self._paths = [name for name, _ in named_modules(self._module) if name] if self._module is not None else []
         self._keep = _Keep(keep, self._paths)
@@ -161,7 +170,7 @@ class Explainer:
         """Explain one batch; see `explain`."""
         chosen = as_target(target)
         if reference is not None:
-            refuse_beside_reference(self.composite, self.sources, self.reference_output)
+            refuse_beside_reference(self.composite, self.sources, self.reference_output, self.positions)
         if self._module is not None:
             refuse_training(named_modules(self._module))
         given = Inputs(inputs, self.sources, reference)
@@ -229,7 +238,8 @@ class Explainer:
                 kept.append((frame.path, "out", frame.use, _probes(run, output)))
             return output if is_source else None
 
-        form = {"relevance_form": way.relevance_form, "with_reference": given.reference is not None}
+        form = {"relevance_form": way.relevance_form, "positions": self.positions}
+        form["with_reference"] = given.reference is not None
         run = Run(self._module, way.composite, self.ledger, on_enter, on_exit, **form)
         run.references = way.references
         with run:

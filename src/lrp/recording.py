@@ -27,9 +27,9 @@ INDEXING = frozenset({"Select", "Slice", "Index", "Gather", "Squeeze", "Unsqueez
 class Tape:
     """What `record` gives: `source` marks inputs, `relevance` propagates from one or more numbers."""
 
-    def __init__(self, composite: Composite, ledger: Books) -> None:
+    def __init__(self, composite: Composite, ledger: Books, positions: bool) -> None:
         has_input_rule = any(isinstance(rule, InputRule) for _, rule in composite.entries)
-        self._run = Run(None, composite, ledger, relevance_form=has_input_rule)
+        self._run = Run(None, composite, ledger, relevance_form=has_input_rule, positions=positions)
         self._sources: list[Tensor] = []
 
     def __enter__(self) -> Tape:
@@ -79,12 +79,12 @@ class Tape:
         return finish(forward, lambda: forward, retain=True, beyond=INDEXING)
 
 
-def record(composite: Composite | None = None, *, ledger: Books = "sinks") -> Tape:
+def record(composite: Composite | None = None, *, positions: bool = False, ledger: Books = "sinks") -> Tape:
     """See every torch call of a `with` block, so that relevance can be sent back through it.
 
     Args:
         composite: which rule meets which op call; None is LRP-0 (`presets.zero`), as nothing is known in advance.
-        ledger: as in `explain`.
+        positions, ledger: as in `explain`; of the modules that the block calls.
 
     >>> import torch, lrp
     >>> with lrp.record() as tape:
@@ -93,4 +93,4 @@ def record(composite: Composite | None = None, *, ledger: Books = "sinks") -> Ta
     >>> tape.relevance(y).input
     tensor([3., 8.])
     """
-    return Tape(composite if composite is not None else zero(), ledger)
+    return Tape(composite if composite is not None else zero(), ledger, positions)

@@ -81,13 +81,16 @@ def _unfit(what: str, seen: str, fits: str) -> InputError:
 
 
 def refuse_beside_reference(
-    composite: Composite | None, sources: Sequence[str | int] | str | None, reference_output: float | Tensor | None
+    composite: Composite | None,
+    sources: Sequence[str | int] | str | None,
+    reference_output: float | Tensor | None,
+    positions: bool,
 ) -> None:
     """Refuse options that a reference input does not go with.
 
     Raises:
         CompositeError: an entry names a rule other than LRP-0.
-        InputError: relevance is to end at a module, or there is a reference output too.
+        InputError: relevance is to end at a module or at positions, or there is a reference output too.
     """
     for selector, rule in composite.entries if composite is not None else ():
         if not isinstance(rule, Zero):
@@ -109,6 +112,13 @@ def refuse_beside_reference(
             "a reference input gives the output that is compared with, so there is no other",
             where="reference",
             seen="reference_output= too",
+            cure="one of the two",
+        )
+    if positions:
+        raise InputError(
+            "positional embeddings are the same for the input and its reference, so no difference comes from them",
+            where="reference",
+            seen="positions=True",
             cure="one of the two",
         )
 

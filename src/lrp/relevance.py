@@ -24,7 +24,18 @@ from lrp.targets import Several, Target
 
 __all__ = ["Relevance", "Share", "TopInput"]
 
-_SAVED = ("input", "values", "output", "explained", "indices", "layers", "layer_inputs", "notes", "modules")
+_SAVED = (
+    "input",
+    "values",
+    "output",
+    "explained",
+    "indices",
+    "layers",
+    "layer_inputs",
+    "notes",
+    "modules",
+    "positions",
+)
 
 
 class TopInput(NamedTuple):
@@ -65,6 +76,8 @@ class Relevance:
         modules: the paths of all modules of the model, to tell a misspelt name from one that was not kept.
         values: the inputs' tensors as they were explained, in the structure of `input`, for pictures and tables that
             show them beside their relevance; None in a result that was saved without them.
+        positions: with `positions=True`, name of a positional embedding -> its relevance at each position, `(N, T)`,
+            which `input["input_ids"] + positions[name]` adds to that of the tokens.
     """
 
     input: Any
@@ -80,6 +93,7 @@ class Relevance:
     notes: Sequence[str] = ()
     modules: Sequence[str] = field(default=(), repr=False)
     values: Any = field(default=None, repr=False)
+    positions: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __getitem__(self, key: str | tuple[str, str]) -> Any:
         """Relevance at a kept module's output, `r["layer4.1"]`, or at its input, `r["layer4.1", "in"]`.
@@ -145,6 +159,7 @@ class Relevance:
             indices=indices,
             layers=part(self.layers),
             layer_inputs=part(self.layer_inputs),
+            positions=part(self.positions),
             ledger=ledger,
         )
 
@@ -153,10 +168,10 @@ class Relevance:
 
         Args:
             groups: an integer tensor of labels, shaped like the input of one sample; or a mapping from input name to
-                such a tensor. None: one total per input.
+                such a tensor. None: one total per input and per positional embedding that is a source.
 
         Raises:
-            InputError: the labels do not fit the input.
+            InputError: the labels do not fit the input, or what a source got cannot be told by sample.
         """
         if self.several:
             each = [single.totals(groups) for single in self.split()]
@@ -164,14 +179,21 @@ class Relevance:
                 name: Share(*(torch.stack(parts) for parts in zip(*(single[name] for single in each), strict=True)))
                 for name in each[0]
             }
-        sources = named_inputs(self.input)
-        n = len(self.explained)
-        sources = {name: _by_sample(r, n) for name, r in sources.items()}
+        n, inputs = len(self.explained), named_inputs(self.input)
+        sources = {name: _by_sample(r, n) for name, r in {**inputs, **self.positions}.items()}
+        for name, r in sources.items():
+            if len(r) != n:
+                raise InputError(
+                    "what a source got cannot be told by sample, as its first axis is not that of the samples",
+                    where=name,
+                    seen=f"{tuple(r.shape)}, {n} samples",
+                    cure="one sample at a time; of position_ids a row for each sample (expand(n, -1))",
+                )
         everything = sum((_per_sample(r) for r in sources.values()), torch.zeros_like(self.explained))
         if groups is None:
             parts = {name: _per_sample(r) for name, r in sources.items()}
         else:
-            labels = groups if isinstance(groups, Mapping) else dict.fromkeys(sources, groups)
+            labels = groups if isinstance(groups, Mapping) else dict.fromkeys(inputs, groups)
             parts = {}
             for name, r in sources.items():
                 if name in labels:
@@ -271,7 +293,7 @@ class Relevance:
             index = "" if single.indices is None else f": {', '.join(str(i) for i in single.indices[:8].tolist())}"
             yield "target" + which, f"{single.target}{index}"
         yield "composite", f"{self.composite.name}" + (f": {self.composite.why}" if self.composite.why else "")
-        for name, r in named_inputs(self.input).items():
+        for name, r in {**named_inputs(self.input), **self.positions}.items():
             yield name, f"{describe(r)}, sum {self._sums([r])}"
         for name, layer in self.layers.items():
             tensors = tensors_in(layer)

@@ -113,9 +113,10 @@ def finish(
         layer_inputs=layer_inputs,
         plan=Plan.of(_planned(run, on_the_way)),
         ledger=ledger,
-        notes=(*_notes(forward), *_note_of_attention(ledger, on_the_way)),
+        notes=(*_notes(forward), *_note_of_positions(run, measured), *_note_of_attention(ledger, on_the_way)),
         modules=forward.modules,
         values=forward.inputs.values(),
+        positions={name: r.sum(-1) for name, r in measured.positions.items()},
     )
     if ledger is not None:
         tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
@@ -167,7 +168,7 @@ def _placed(structure: Any, found: dict[int, Tensor | None]) -> Any:
 
 def _ledger(measured: Measured, explained: Tensor, by_sample: Callable[[], Ledger] | None) -> Ledger:
     wide = explained.to(torch.promote_types(explained.dtype, torch.float32))
-    sources = [r for r in measured.sources if r is not None]
+    sources = [r for r in (*measured.sources, *measured.positions.values()) if r is not None]
     zero = torch.zeros_like(wide.sum(-1))
     several = explained.dim() == 2
     reached = sum((total(r, several) for r in sources), zero)
@@ -275,6 +276,13 @@ def _notes(forward: Forward) -> list[str]:
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes
+
+
+def _note_of_positions(run: Run, measured: Measured) -> list[str]:
+    """Where positional embeddings are to be sources, that none was met."""
+    if run.positions is None or measured.positions:
+        return []
+    return ["no positional embedding was met: nothing that the model holds is added to tokens, one vector for each"]
 
 
 def _note_of_attention(ledger: Ledger | None, calls: Sequence[OpCall]) -> list[str]:

@@ -16,7 +16,7 @@ from lrp.rules.linear import LinearOp
 if TYPE_CHECKING:
     from lrp.engine.values import Held
 
-__all__ = ["Entry", "Foldable", "OpCall", "Probe", "edge_of", "never"]
+__all__ = ["POSITION", "Entry", "Foldable", "OpCall", "Probe", "edge_of", "never"]
 
 
 @dataclass(slots=True)
@@ -39,6 +39,9 @@ class Probe:
     also: list[Probe] = field(default_factory=list)
     positions: Tensor | None = None
     passed_by: bool = False
+
+
+POSITION = "position"
 
 
 def never() -> bool:
@@ -110,7 +113,10 @@ class OpCall:
 
 @dataclass(slots=True)
 class Entry:
-    """A ledger row in the making: the gradient of `leaf`, times `held` where there is one, is the amount kept."""
+    """A ledger row in the making: the gradient of `leaf`, times `held` where there is one, is the amount kept.
+
+    Of kind `POSITION` it is no row, but relevance of a positional embedding, whose name is `where`.
+    """
 
     call: OpCall
     kind: str

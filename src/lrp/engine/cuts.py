@@ -83,7 +83,10 @@ def off_the_graph(
         for output in outputs:
             if output is written or not any(output is tensor for tensor in tensors):
                 run.tracker.put(output, lost)
-    elif run.ids.count:
+        return result
+    if run.positions is not None:
+        run.positions.follow(tensors, result, written)
+    if run.ids.count:
         positions = run.ids.looked_up(func, args, kwargs, result)
         if positions is not None:
             return run.source(result, positions=positions)

@@ -37,8 +37,10 @@ def carry_out(run: Run, call: TorchCall, *, adds: bool = True) -> Any:
             return tensor if call.op.view else run.tap(record, tensor, in_place=tensor is written)
         if tensor is written:
             return tensor
-        is_added = adds and (added is None or id(tensor) in added)
-        return run.offset(record, tensor) if is_added else as_constant(tensor)
+        if not adds or (added is not None and id(tensor) not in added):
+            return as_constant(tensor)
+        vectors = run.positions and run.positions.vectors(run, call, tensor)
+        return run.position(record, tensor, vectors) if vectors else run.offset(record, tensor)
 
     if not adds or not run.books:
         return call.run(operand)

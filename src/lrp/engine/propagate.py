@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.calls import POSITION, Entry, OpCall, Probe, edge_of
 from lrp.engine.run import Run
 from lrp.engine.verify import verify
 from lrp.errors import ModelError
@@ -43,6 +44,7 @@ class Measured:
     Args:
         sources, probes: relevance at each; None off the way.
         rows: what op calls kept.
+        positions: relevance at each positional embedding by its name, `(N, T, D)`.
         lost: at ledger level "calls", what each op call lost.
         cut: the absolute relevance that went to detached data, element by element; None where there is none.
     """
@@ -50,6 +52,7 @@ class Measured:
     sources: list[Tensor | None]
     probes: list[Tensor | None]
     rows: list[Row]
+    positions: dict[str, Tensor]
     lost: dict[str, Tensor] | None
     cut: Tensor | None = None
 
@@ -105,6 +108,7 @@ def propagate(
         [measures.relevance(probe) for probe in run.sources],
         [measures.relevance(probe) for probe in probes],
         _rows(entries, kept, several),
+        _positions(entries, kept),
         lost,
         _cut(entries, kept, several),
     )
@@ -200,11 +204,26 @@ def _cut(entries: Sequence[Entry], gradients: Sequence[Tensor | None], several: 
 def _rows(entries: Sequence[Entry], gradients: Sequence[Tensor | None], several: bool) -> list[Row]:
     amounts: dict[tuple[str, str, str], Tensor] = {}
     for entry, gradient in zip(entries, gradients, strict=True):
-        amount = _amount(entry, gradient, several)
+        amount = None if entry.kind == POSITION else _amount(entry, gradient, several)
         if amount is not None:
             key = (entry.call.name, entry.where, entry.kind)
             amounts[key] = amounts[key] + amount if key in amounts else amount
     return [Row(*key, amount) for key, amount in amounts.items()]
+
+
+def _positions(entries: Sequence[Entry], gradients: Sequence[Tensor | None]) -> dict[str, Tensor]:
+    """The relevance of each positional embedding; one that is added several times has a number behind its name."""
+    found = [
+        (entry.where, relevance(entry.held.value, gradient))
+        for entry, gradient in zip(entries, gradients, strict=True)
+        if entry.kind == POSITION and entry.held is not None and gradient is not None
+    ]
+    times, uses = Counter(name for name, _ in found), Counter[str]()
+    named = {}
+    for name, amounts in found:
+        named[f"{name}#{uses[name]}" if times[name] > 1 else name] = amounts
+        uses[name] += 1
+    return named
 
 
 def _lost(

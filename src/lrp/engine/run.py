@@ -56,6 +56,7 @@ class Run(Taps, TorchFunctionMode):
         relevance_form: carry relevance, not multipliers; a run that turns out to need it says so afterwards
             (`needs_relevance_form`).
         with_reference: sources come with a reference, and relevance is that of the difference to it.
+        positions: positional embeddings are sources.
         on_enter, on_exit: called with each module's frame and its inputs, or outputs; what `on_exit` returns, if
             anything, stands in the place of the outputs.
     """
@@ -70,6 +71,7 @@ class Run(Taps, TorchFunctionMode):
         *,
         relevance_form: bool = False,
         with_reference: bool = False,
+        positions: bool = False,
     ) -> None:
         super().__init__(
             ModulePaths(model, on_enter, partial(self._leaving, on_exit)),
@@ -77,6 +79,7 @@ class Run(Taps, TorchFunctionMode):
             relevance_form=relevance_form,
             with_reference=with_reference,
             wants_slots=any(isinstance(rule, InputRule) for _, rule in composite.entries),
+            positions=positions,
         )
         if composite.needs_plan and composite.last is None:
             raise CompositeError(

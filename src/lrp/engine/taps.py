@@ -10,13 +10,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lrp.engine.calls import Entry, OpCall, Probe, edge_of
+from lrp.engine.calls import POSITION, Entry, OpCall, Probe, edge_of
 from lrp.engine.differences import reference_of
 from lrp.engine.facts import Facts
 from lrp.engine.islands import Point
 from lrp.engine.modules import ModulePaths
 from lrp.engine.nodes import Arriving, Constants, Identity, Scale
 from lrp.engine.outcome import TorchCall
+from lrp.engine.positions import Positions, Vectors
 from lrp.engine.relevance_form import enter
 from lrp.engine.structure import is_continuous
 from lrp.engine.values import Detached, Held, Value, as_constant, storage_of
@@ -38,12 +39,21 @@ class Taps(Facts):
         relevance_form: carry relevance, not multipliers.
         with_reference: sources come with a reference, and relevance is that of the difference to it.
         wants_slots: some rule hands relevance to the sources past their multipliers.
+        positions: positional embeddings are sources.
     """
 
     def __init__(
-        self, modules: ModulePaths, books: Books, *, relevance_form: bool, with_reference: bool, wants_slots: bool
+        self,
+        modules: ModulePaths,
+        books: Books,
+        *,
+        relevance_form: bool,
+        with_reference: bool,
+        wants_slots: bool,
+        positions: bool,
     ) -> None:
         super().__init__(modules)
+        self.positions = Positions(modules) if positions else None
         self.books, self.with_reference = books, with_reference
         self.relevance_form, self.needs_relevance_form = relevance_form, relevance_form
         self._keeps = bool(books) and not with_reference  # in differences, what constants keep cancels
@@ -96,6 +106,13 @@ class Taps(Facts):
         leaf = constant.detach().requires_grad_()
         self.entries.append(Entry(call, kind, leaf, self.shelf.hold(constant), where))
         return leaf
+
+    def position(self, call: OpCall, constant: Tensor, vectors: Vectors) -> Tensor:
+        """An alias of positional vectors, one for each sample and position: value times gradient is their relevance."""
+        leaf = as_constant(constant).expand(vectors.shape)
+        leaf = (leaf.transpose(0, 1) if vectors.sequence_first else leaf).detach().requires_grad_()
+        self.entries.append(Entry(call, POSITION, leaf, self.shelf.hold(leaf), vectors.name))
+        return leaf.transpose(0, 1) if vectors.sequence_first else leaf
 
     def slots(self, call: OpCall, kinds: tuple[str, ...], like: Tensor) -> tuple[Tensor | None, ...]:
         """A scalar for each kind of row, whose gradient is what the call kept."""

@@ -70,13 +70,15 @@ def explain_text(
     generate: int = 0,
     composite: Composite | None = None,
     keep: Keep = (),
+    positions: bool = False,
     ledger: Books = "sinks",
 ) -> TextRelevance:
     """Say which words of a text an output of a language model or text classifier came from.
 
     The token ids are the sources: the relevance of all tokens and the rows of the ledger add up to the explained
-    output. What the model adds for positions and for the texts of a pair are constants in the ledger. The model runs
-    as it is; the tokenizer is asked for ids, places and names.
+    output. What the model adds for positions and for the texts of a pair are constants in the ledger; with
+    `positions=True` they are sources of their own. The model runs as it is; the tokenizer is asked for ids, places and
+    names.
 
     Args:
         model: a module that takes what the tokenizer makes as keywords, such as one of `transformers`, in eval mode.
@@ -94,7 +96,7 @@ def explain_text(
             - a pair of strings: the difference of two classes, or of two words of one token each.
             - anything that `lrp.explain` takes, but for `Several`.
         generate: this many tokens are generated greedily and explained, as a continuation is.
-        composite, keep, ledger: as in `lrp.explain`.
+        composite, keep, positions, ledger: as in `lrp.explain`.
 
     Raises:
         InputError: a text or tokenizer that cannot be used, a model with an encoder and a decoder.
@@ -118,6 +120,7 @@ def explain_text(
         sources=["input_ids"],
         keep=keep,
         labels=labels,
+        positions=positions,
         ledger=ledger,
     )
     tokens, words = tokens_and_words(tokenizer, given, relevance.input["input_ids"][0].tolist())
