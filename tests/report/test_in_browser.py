@@ -187,6 +187,20 @@ def test_a_signal_is_read_with_its_values(report: Any) -> None:
     expect(page.locator(".stage:visible img")).to_have_count(1)
 
 
+def test_a_volume_is_seen_slice_by_slice(report: Any) -> None:
+    r = results.volume()
+    page = report(r)
+    slider = page.get_by_label("Slice")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    place, number = readout(page).split(", relevance ")
+    assert place == "slice 3, row 0, column 0"
+    volume = r.input[0, 0]
+    assert float(number) == pytest.approx(float(volume[3, 0, 0]), abs=1e-3 * float(volume.abs().max()))
+    white = page.locator("canvas:visible").evaluate("canvas => [canvas.width, canvas.height]")
+    assert white == [5, 5]
+
+
 def test_hostile_words_stay_words(report: Any) -> None:
     text = results.text(results.HOSTILE, results.HOSTILE_END, "x", "y")
     page = report(replace(text, target=results.HOSTILE), {"title": results.HOSTILE_END})

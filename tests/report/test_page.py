@@ -122,7 +122,7 @@ def test_a_grid_holds_the_numbers() -> None:
 def test_a_large_grid_is_summed_in_blocks() -> None:
     values = np.random.default_rng(0).normal(size=(1100, 30))
     grid = grid_of(values)
-    assert (grid.rows, grid.columns, grid.block) == (367, 30, (3, 1))
+    assert (grid.rows, grid.columns, grid.block) == (367, 30, (1, 3, 1))
     integers = np.frombuffer(base64.b64decode(grid.data), "<i2").reshape(367, 30)
     assert np.allclose(integers[-1] * grid.step, values[1098:].sum(0), atol=grid.step)
 
@@ -136,6 +136,12 @@ def test_what_is_not_finite_is_marked_and_counted() -> None:
     broken[0, 0, 3, 4] = float("nan")
     page = Page(report.page(replace(r, input=broken)))
     assert "1 cell is not finite" in page.text()
+
+
+def test_zeros_are_a_white_map() -> None:
+    r = results.image()
+    assert grid_of(np.zeros((2, 2))).scale == 1.0
+    report.page(replace(r, input=r.input * 0))
 
 
 def test_a_picture_for_where_no_script_runs() -> None:
@@ -156,6 +162,15 @@ def test_numbers_on_the_page_are_those_of_the_result() -> None:
     for number in r.input[0].tolist():
         assert any(abs(float(value) - number) < 1e-9 for value in values)
     assert all(name in page.text("td") for name in "abcd")
+
+
+def test_of_very_many_layers_some_are_shown() -> None:
+    r = results.table()
+    layers = {f"layer{n}": torch.full((1, 2), float(n)) for n in range(100)}
+    page = Page(report.page(replace(r, layers=layers)))
+    shown = [attributes["data-layer"] for attributes in page.all("div") if attributes.get("data-layer")]
+    assert shown == [f"layer{n}" for n in range(0, 100, 3)]
+    assert "Of the 100 kept layers 34 can be picked" in page.text("p")
 
 
 def test_labels_and_targets_are_named() -> None:

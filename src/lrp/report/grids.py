@@ -30,48 +30,52 @@ class Grid:
     """Numbers by row and column, as base64 of little-endian 16-bit integers.
 
     Args:
-        rows, columns: its size.
+        rows, columns: its size; those of one slice, where there are several.
+        slices: how many slices there are, one after the other; 1 where it is flat.
         data: the integers; a number is `integer * step`, and -32768 stands for one that is not finite.
         step: the largest absolute number / 32767.
         scale: the number of the full colour: the 99.5th percentile of the absolute numbers.
-        block: how many rows and columns of what was given are summed up in one cell, `(rows, columns)`.
+        block: how many numbers along each axis are summed up in one cell, `(slices, rows, columns)`.
         missing: how many numbers are not finite.
         picture: the map as a PNG picture, as an address that holds it, for where no script runs.
     """
 
     rows: int
     columns: int
+    slices: int
     data: str
     step: float
     scale: float
-    block: tuple[int, int]
+    block: tuple[int, int, int]
     missing: int
     picture: str
 
 
 def grid_of(values: Array, longest: int = LONGEST) -> Grid:
-    """Return the grid of an array `(rows, columns)`; a longer side than `longest` is summed up in blocks.
+    """Return the grid of an array `([slices,] rows, columns)`; a longer side than `longest` is summed up in blocks.
 
     >>> grid = grid_of(np.array([[0.0, 1.0, -0.5]]))
     >>> (np.frombuffer(base64.b64decode(grid.data), "<i2") * grid.step).round(4).tolist()
     [0.0, 1.0, -0.5]
     """
-    row_block, column_block = (-(-size // longest) for size in values.shape)
-    values = np.add.reduceat(values, np.arange(0, values.shape[0], row_block), axis=0)
-    values = np.add.reduceat(values, np.arange(0, values.shape[1], column_block), axis=1)
+    values = values[None] if values.ndim == 2 else values
+    slices, rows, columns = values.shape
+    block = (-(-slices // longest), -(-rows // longest), -(-columns // longest))
+    for axis, length in enumerate(block):
+        values = np.add.reduceat(values, np.arange(0, values.shape[axis], length), axis=axis)
+    slices, rows, columns = values.shape
     finite = np.isfinite(values)
     sizes = np.abs(values[finite])
     largest = float(sizes.max(initial=0))
     step = largest / FINE or 1.0
     integers = np.where(finite, np.round(np.where(finite, values, 0) / step), MISSING).astype("<i2")
-    scale = (float(np.percentile(sizes, PERCENTILE)) if sizes.size else 0.0) or largest
+    scale = (float(np.percentile(sizes, PERCENTILE)) if sizes.size else 0.0) or largest or 1.0
     data = base64.b64encode(integers.tobytes()).decode()
     levels = np.where(finite, LEVELS + np.round(LEVELS * np.clip(integers * (step / scale), -1, 1)), 2 * LEVELS + 1)
-    picture = Image.fromarray(levels.astype(np.uint8), mode="P")
+    picture = Image.fromarray(levels.astype(np.uint8).reshape(-1, columns))
     picture.putpalette(palette() + bytes(GREY))
-    block = (row_block, column_block)
-    rows, columns = values.shape
-    return Grid(rows, columns, data, step, scale, block, int((~finite).sum()), data_uri(picture))
+    missing = int((~finite).sum())
+    return Grid(rows, columns, slices, data, step, scale, block, missing, data_uri(picture))
 
 
 def palette() -> bytes:

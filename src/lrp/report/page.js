@@ -36,14 +36,12 @@ function numbers(data, step) {
   return { integers: new Int16Array(bytes(data).buffer), step: Number(step) };
 }
 
-function draw(stage) {
-  if (stage.grid) return;
+function paint(stage) {
   const canvas = stage.querySelector("canvas");
-  const { grid, step, scale, inputs, inputsStep } = canvas.dataset;
-  stage.grid = numbers(grid, step);
-  stage.inputs = inputs ? numbers(inputs, inputsStep) : null;
+  const { step, scale } = canvas.dataset;
   const image = new ImageData(canvas.width, canvas.height);
-  stage.grid.integers.forEach((integer, at) => {
+  const cells = canvas.width * canvas.height;
+  stage.grid.integers.subarray(stage.slice * cells, (stage.slice + 1) * cells).forEach((integer, at) => {
     const share = Math.max(-1, Math.min(1, (integer * step) / scale || 0));
     const shade = 3 * (middle + Math.round(share * middle));
     const grey = (at + Math.floor(at / canvas.width)) % 2 ? 70 : 130;
@@ -51,6 +49,15 @@ function draw(stage) {
     image.data.set([...color, 255], 4 * at);
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+function draw(stage) {
+  if (stage.grid) return;
+  const { grid, step, inputs, inputsStep, slices } = stage.querySelector("canvas").dataset;
+  stage.grid = numbers(grid, step);
+  stage.inputs = inputs ? numbers(inputs, inputsStep) : null;
+  stage.slice = Math.floor(slices / 2);
+  paint(stage);
   const picture = document.getElementById(stage.dataset.picture);
   if (picture) {
     const under = picture.cloneNode();
@@ -84,13 +91,23 @@ function read(stage, row, column) {
   cursor.style.top = `${(100 * row) / canvas.height}%`;
   cursor.style.width = `${100 / canvas.width}%`;
   cursor.style.height = `${100 / canvas.height}%`;
-  const at = row * canvas.width + column;
+  const at = (stage.slice * canvas.height + row) * canvas.width + column;
   const integer = stage.grid.integers[at];
   const blocks = stage.dataset.blocks.split(" ").map(Number);
-  const words = [place(stage.dataset.row, row, blocks[0]), place(stage.dataset.column, column, blocks[1])];
+  const words = [place(stage.dataset.row, row, blocks[1]), place(stage.dataset.column, column, blocks[2])];
+  if (canvas.dataset.slices > 1) words.unshift(place("slice", stage.slice, blocks[0]));
   words.push(`relevance ${integer === MISSING ? "not finite" : signed(integer * stage.grid.step)}`);
   if (stage.inputs) words.push(`value ${Number((stage.inputs.integers[at] * stage.inputs.step).toPrecision(4))}`);
   stage.parentElement.querySelector(".readout output").textContent = words.join(", ");
+}
+
+for (const slice of all("[data-slice]")) {
+  slice.addEventListener("input", () => {
+    const stage = slice.closest("figure").querySelector(".stage");
+    stage.slice = Number(slice.value);
+    paint(stage);
+    read(stage, ...(stage.at || [0, 0]));
+  });
 }
 
 for (const stage of all(".stage")) {

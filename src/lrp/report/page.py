@@ -98,6 +98,7 @@ def page(
         count=count,
         targets=targets,
         layers=[view.name for view in shown[0].panels[0].layers],
+        kept=len(results[0].layers),
         notes=list(dict.fromkeys(without_folders(note).rstrip(".") for r in results for note in r.notes)),
         books=books.of(results[:MOST]),
         plan=books.plan(results[0].plan),

@@ -25,6 +25,7 @@ from lrp.viz.heatmap import array
 __all__ = ["MOST", "Panel", "Sample", "overview", "samples_of"]
 
 MOST = 64
+LAYERS = 40
 FEATURES = 128
 
 
@@ -148,7 +149,7 @@ def _sample(
 
 
 def _kind(shape: tuple[int, ...], values: NDArray[Any] | None, named: bool, pictured: bool) -> str:
-    """How an input is shown: text, image, signal, features or elements."""
+    """How an input is shown: text, image, signal, features, volume or elements."""
     if values is not None and values.dtype.kind in "iu" and len(shape) == 1:
         return "text"
     if pictured:
@@ -158,7 +159,7 @@ def _kind(shape: tuple[int, ...], values: NDArray[Any] | None, named: bool, pict
         return "signal"
     if len(shape) == 1 and (named or shape[0] <= FEATURES):
         return "features"
-    return {0: "features", 1: "signal", 2: "image", 3: "image"}.get(len(shape), "elements")
+    return {0: "features", 1: "signal", 2: "image", 3: "image", 4: "volume"}.get(len(shape), "elements")
 
 
 def _shown(kind: str, values: NDArray[Any] | None, picture: Any, shape: tuple[int, ...]) -> Shown | None:
@@ -179,8 +180,8 @@ def _panel(
     relevances = {i.name: _of_sample(sources[i.name], at, count) for i in inputs}
     shown = [_view(i, relevances[i.name], explained, text) for i in inputs]
     layers = []
-    for name, layer in r.layers.items():
-        tensors = tensors_in(layer)
+    for name in list(r.layers)[:: -(-len(r.layers) // LAYERS) or 1]:
+        tensors = tensors_in(r.layers[name])
         if tensors and (count == 1 or tensors[0].shape[:1] == (count,)):
             layers.append(_layer(name, _of_sample(tensors[0], at, count), explained, inputs))
     words = text.target if text else explained_words(r, at, labels)
@@ -194,6 +195,8 @@ def _view(i: _Input, relevance: Array, explained: float, text: TextRelevance | N
         return views.text_view(i.name, relevance, i.names, special, explained, words)
     if i.kind == "image":
         return views.image_view(i.name, relevance, explained)
+    if i.kind == "volume":
+        return views.volume_view(i.name, relevance, explained)
     if i.kind == "signal":
         values = None if i.values is None else array(i.values).reshape(-1, relevance.shape[-1])
         return views.signal_view(i.name, relevance.reshape(-1, relevance.shape[-1]), values, explained)
@@ -207,6 +210,8 @@ def _layer(name: str, relevance: Array, explained: float, inputs: Sequence[_Inpu
     first = inputs[0]
     if relevance.ndim == 3 and first.kind == "image":
         return views.channels_view(name, relevance, explained)
+    if relevance.ndim == 4 and first.kind == "volume":
+        return views.volume_view(name, relevance, explained)
     if relevance.ndim == 2 and first.kind == "text" and len(relevance) == len(first.names):
         return views.text_view(name, relevance.sum(1), first.names, [False] * len(first.names), explained)
     if relevance.ndim == 2 and first.kind == "signal":
@@ -215,8 +220,8 @@ def _layer(name: str, relevance: Array, explained: float, inputs: Sequence[_Inpu
 
 
 def _of_sample(tensor: Tensor, at: int, count: int) -> NDArray[Any]:
-    """One sample's part, integers as they are; a single explained number belongs to the whole of a tensor."""
-    if tensor.dim() and (count > 1 or len(tensor) == 1):
+    """One sample's part, integers as they are; the whole of a tensor whose first axis is not that of the samples."""
+    if tensor.dim() and len(tensor) == count:
         tensor = tensor[at]
     return array(tensor) if tensor.is_floating_point() else tensor.detach().cpu().numpy()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,21 @@ from lrp.report.grids import Array, Grid, grid_of
 from lrp.report.tables import Cell, Table, numeric, ranked, text
 from lrp.report.words import size, spread
 
-__all__ = ["Token", "View", "channels_view", "elements_view", "features_view", "image_view", "signal_view", "text_view"]
+__all__ = [
+    "Token",
+    "View",
+    "channels_view",
+    "elements_view",
+    "features_view",
+    "image_view",
+    "signal_view",
+    "text_view",
+    "volume_view",
+]
 
-FEATURES, ELEMENTS, REGIONS = 500, 10, 10
+FEATURES, ELEMENTS, REGIONS = 300, 10, 10
 GRID = 7
-LONGEST_SIGNAL = 1024
+LONGEST_SIGNAL, LONGEST_VOLUME = 1024, 64
 SHADES = 20
 
 
@@ -76,6 +86,12 @@ def image_view(name: str, relevance: Array, explained: float) -> View:
     return View(name, size(relevance.shape), float(relevance.sum()), grid_of(pixels), tables=(table,))
 
 
+def volume_view(name: str, relevance: Array, explained: float) -> View:
+    """Show relevance (C, D, H, W) slice by slice, channels added up, and its strongest elements."""
+    grid = grid_of(relevance.sum(0), LONGEST_VOLUME)
+    return replace(elements_view(name, relevance, explained), grid=grid)
+
+
 def channels_view(name: str, relevance: Array, explained: float) -> View:
     """Show a layer's relevance (C, H, W) as a map over the picture, and its strongest channels."""
     sums = relevance.sum((1, 2))
@@ -96,7 +112,7 @@ def signal_view(name: str, relevance: Array, inputs: Array | None, explained: fl
     table = ranked("Stretches of time", f"{name}-stretches", ("channel", "steps"), sums, place, explained, REGIONS)
     grid = grid_of(relevance, LONGEST_SIGNAL)
     readable = None
-    if inputs is not None and grid.block == (1, 1) and np.isfinite(inputs).all():
+    if inputs is not None and grid.block == (1, 1, 1) and np.isfinite(inputs).all():
         readable = grid_of(inputs, LONGEST_SIGNAL)
     view = size(relevance.shape), float(relevance.sum()), grid, "channel", "step", readable
     return View(name, *view, tables=(table,))
