@@ -194,7 +194,28 @@ def test_input_of_the_sigmoid_that_is_overwritten_later():
 def test_function_target_gets_what_the_model_returned():
     r = lrp.explain(lambda x: torch.softmax(MODEL(x), 1), X, target=lambda p: p[:, 1], composite=presets.zero())
     torch.testing.assert_close(r.explained, torch.softmax(LOGITS, 1)[:, 1])
-    assert r.notes == ()
+
+
+def test_function_target_of_a_probability_is_told_so():
+    def model(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, torch.softmax(MODEL(x), 1)
+
+    def explain(target: Any, **options: Any) -> lrp.Relevance:
+        return lrp.explain(model, X, target=target, composite=presets.zero(), **options)
+
+    r = explain(lambda output: output[-1].unsqueeze(2)[:, 1, 0])
+    assert r.notes == (
+        "the target function explains what came out of the final softmax; a class, in a structure "
+        "targets.At(path, class), explains what went into it",
+    )
+    assert torch.equal(explain(targets.At("-1", 1)).explained, LOGITS[:, 1])
+    assert explain(lambda output: output[-1][:, 1], through_output=True).notes == ()
+    assert explain(lambda output: output[-1][:, 1] * 2).notes == ()
+    both = explain(targets.Several(targets.At("1", 1), targets.At("1", 2), lambda output: output[1][:, 0]))
+    assert [note.split(" final")[0] for note in both.notes] == [
+        "the",
+        "the target function explains what came out of the",
+    ]
 
 
 MIXED = {

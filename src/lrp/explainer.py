@@ -19,7 +19,7 @@ from lrp.engine.run import Run
 from lrp.engine.structure import map_tensors
 from lrp.engine.taps import Books
 from lrp.engine.uncompiled import named_modules
-from lrp.errors import CompositeError, InputError, LayerError, LRPError, TargetError, nearest
+from lrp.errors import CompositeError, InputError, LayerError, LRPError, ModelError, TargetError, nearest
 from lrp.inputs import Inputs
 from lrp.presets import auto, zero
 from lrp.reference import refuse_another_way, refuse_beside_reference
@@ -191,7 +191,7 @@ class Explainer:
         """Run the model under its composite, and once more where a reference output is to leave a bias."""
         forward = self._fitting(given, target)
         run, start = forward.run, forward.start
-        if self.reference_output is None or not all(part.requires_grad for part in start.parts):
+        if self.reference_output is None or any(run.value(part) is None for part in start.parts):
             return forward
         value = per_sample(self.reference_output, start.parts[0])
         found = references(run, start.parts, value)
@@ -254,28 +254,42 @@ class Explainer:
                     raise
                 raise failure from error
             with run.modules.inside("(target)"), run.under(zero()):
-                stepped: list[str] = []
-                start = pick(target, output, self._context(run, given, stepped, way.chosen))
+                notes: list[str] = []
+                start = pick(target, output, self._context(run, given, notes, way.chosen))
         if given.reference is not None:
             args, kwargs = given.arguments_of_reference()
             with torch.no_grad():
                 refuse_another_way(run, output, self.model(*args, **kwargs))
         if run.needs_relevance_form and not way.relevance_form:
             return self._under(replace(way, relevance_form=True), given, target)
-        name = next(filter(None, stepped), "")
-        return Forward(run, given, output, start, target, name, kept, self._keep.reduce, self._paths)
+        return Forward(
+            run, given, output, start, target, tuple(dict.fromkeys(notes)), kept, self._keep.reduce, self._paths
+        )
 
-    def _context(self, run: Run, given: Inputs, stepped: list[str], chosen: Tensor | None) -> Context:
-        """What a target may read; the names of final functions that it steps over are added to `stepped`."""
+    def _context(self, run: Run, given: Inputs, notes: list[str], chosen: Tensor | None) -> Context:
+        """What a target may read; what there is to say of final functions is added to `notes`."""
 
         def logit(tensor: Tensor) -> Tensor:
             before, name = run.logits_of(tensor)
-            stepped.append(name)
+            if name and run.modules.sharded:
+                raise _past_a_shard(name)
+            if name:
+                notes.append(
+                    f"the final {name} was stepped over: its input is explained; "
+                    "through_output=True explains its output"
+                )
             return before
 
         def call(function: Callable[[Any], Any], output: Any) -> Any:
             with run.under(run.composite):
-                return function(output)
+                value = function(output)
+            name = run.logits_of(value)[1]
+            if name and not self.through_output:
+                notes.append(
+                    f"the target function explains what came out of the final {name}; a class, in a structure "
+                    "targets.At(path, class), explains what went into it"
+                )
+            return value
 
         return Context(self.labels, given.mask, self.through_output, logit, call, chosen)
 
@@ -336,6 +350,15 @@ def _explained_failure(error: Exception, run: Run, given: Inputs) -> InputError 
         where=where or "(model)",
         seen=f"{error} (operands: {', '.join(map(str, shapes)) or 'none'})",
         cure="check that model(inputs) runs on its own: shape, dtype and device of the input are the user's",
+    )
+
+
+def _past_a_shard(name: str) -> ModelError:
+    """Weights that FSDP has let go come back when the backward pass enters their module by its output."""
+    return ModelError(
+        f"the final {name} cannot be stepped over: weights in shards come back at their module's output",
+        seen="a module under FSDP",
+        cure="a class with through_output=True, for its probability; or a model that returns its logits",
     )
 
 

@@ -72,7 +72,7 @@ class Tape:
             start = explained.reshape(1) if explained.dim() == 0 else explained
         given = Inputs(self._sources[0] if len(self._sources) == 1 else tuple(self._sources), None)
         forward = Forward(
-            *(run, given, explained, Start(start, [start], None), Call(lambda output: output), "", ()),
+            *(run, given, explained, Start(start, [start], None), Call(lambda output: output), (), ()),
             reduce=lambda path, relevance: relevance,
             modules=(),
         )

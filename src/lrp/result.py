@@ -44,7 +44,7 @@ class Forward:
         output: what the model returned.
         start: the explained output, and the class per sample.
         target: where relevance starts.
-        stepped: the final function that was stepped over, or `""`.
+        said: notes on where relevance starts.
         kept: (module path, side, how many-th call, probes) in order of execution.
         reduce: the reduction the user asked for at a path.
         modules: all module paths.
@@ -56,7 +56,7 @@ class Forward:
     output: Any
     start: Start
     target: Target | Several
-    stepped: str
+    said: Sequence[str]
     kept: Sequence[tuple[str, str, int, Any]]
     reduce: Callable[[str, Any], Any]
     modules: Sequence[str]
@@ -230,6 +230,11 @@ def _refuse_cut_off(forward: Forward) -> None:
     lost = run.detached_from([forward.start.parts[cut_off[0]], forward.output])
     escapes = "; ".join(f"{e.how} in {e.path or '(model)'}" for e in run.escapes[:3])
     constants = "; ".join(f"rules.{c.rule} on {c.name}" for c in run.calls if isinstance(c.rule, AsConstant))
+    cure = "run that part without torch.no_grad(), .detach() and .data"
+    if lost is not None and not lost.how.startswith((".", "torch.no_grad()")):
+        cure = "torch has no derivative there; a quantised model is explained as it was before it was quantised"
+    elif lost is None and not escapes:
+        cure = "check that the target depends on the input"
     raise DetachedError(
         "the explained output does not depend on any source through the graph"
         + (f" (target {cut_off[0]})" if isinstance(forward.target, Several) else ""),
@@ -237,9 +242,7 @@ def _refuse_cut_off(forward: Forward) -> None:
         seen=f"data that left the graph by {lost.how}"
         if lost is not None
         else escapes or constants or "an output of constants alone",
-        cure="run that part without torch.no_grad(), .detach() and .data"
-        if lost is not None or escapes
-        else "check that the target depends on the input",
+        cure=cure,
     )
 
 
@@ -260,12 +263,7 @@ def _refuse_unmatched(run: Run) -> None:
 
 
 def _notes(forward: Forward) -> list[str]:
-    notes = []
-    if forward.stepped:
-        notes.append(
-            f"the final {forward.stepped} was stepped over: its input is explained; "
-            "through_output=True explains its output"
-        )
+    notes = [*forward.said]
     if forward.less_reference:
         notes.append("the explained value is the output less the reference output")
     if forward.run.with_reference:

@@ -12,7 +12,7 @@ from lrp.engine.modules import ModulePaths
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.values import Detached, Shelf, Tracker, Value, mixed
 from lrp.engine.verify import Intervals, reaches
-from lrp.ops.table import is_gating_node
+from lrp.ops.table import IDENTITIES, is_gating_node
 
 __all__ = ["Facts"]
 
@@ -39,6 +39,9 @@ class Facts:
             return known
         if not tensor.requires_grad or tensor.is_leaf:
             return None
+        handed_on = self._handed_on(tensor)
+        if handed_on is not None:
+            return handed_on
         # not met before: a view of a data tensor that was written to, or made by something the mode did not see
         base = tensor._base
         whole = None if base is None else self.tracker.get(base)
@@ -49,6 +52,19 @@ class Facts:
                 self.strangers.add(tensor.grad_fn)
                 value.gate = is_gating_node(tensor.grad_fn.name())
             return value
+        return None
+
+    def _handed_on(self, tensor: Tensor) -> Value | None:
+        """The facts about the tensor that an autograd function handed on as this one."""
+        node = tensor.grad_fn
+        if node is None or node.name() not in IDENTITIES:
+            return None
+        below = node.next_functions[tensor.output_nr]
+        for given, value in self.tracker.sharing(tensor):
+            if isinstance(value, Value) and (given.grad_fn, given.output_nr) == below:
+                self.intervals.note(node, None)
+                self.tracker.put(tensor, replace(value))
+                return value
         return None
 
     def put(self, tensor: Tensor, value: Value) -> None:

@@ -68,6 +68,8 @@ def _under_rule(
         z = _ruled(run, call, x, data, op, lambda: native(x.detach()), readers)
         return Outcome(z, Value(linear_above=True, foldable=foldable, readers=readers))
     z = native(data)
+    if not z.requires_grad:  # integer arithmetic within: the data is cut off
+        return Outcome(z)
     if op.bias is not None:
         z = run.constants(record, z, op.bias, "bias")
     if isinstance(rule, ArrivingRule):
@@ -75,10 +77,7 @@ def _under_rule(
             foldable.plain = z
         z = run.arriving(record, z, rule, op.units)
         return Outcome(z, Value(linear_above=True, foldable=foldable))
-    value = Value(linear_above=True)
-    if call.op.family == "matmul" and op.bias is None:  # by a matrix of ones it may be the sum of a softmax by hand
-        value.exponential = (run.value(x) or Value()).exponential
-    return Outcome(z, value)
+    return Outcome(z, Value(linear_above=True))
 
 
 def _under_reference(

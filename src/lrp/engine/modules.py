@@ -21,6 +21,9 @@ from lrp.errors import TrainingModeError
 __all__ = ["Frame", "ModulePaths", "is_scan", "refuse_training"]
 
 
+_SHARDED = {"FSDPModule", "FullyShardedDataParallel"}  # importing them takes a second
+
+
 def is_scan(module: nn.Module) -> bool:
     """Whether a module is a selective scan, by the parameters of Mamba and its heirs; delta rules have no `D`."""
     return all(name in module._parameters for name in ("A_log", "D"))
@@ -82,6 +85,7 @@ class ModulePaths:
         self._operations: Counter[str] = Counter()
         self.stack: list[Frame] = []
         self.makers: ByIdentity[str] = ByIdentity()
+        self._kinds: set[type] = set()
 
     @property
     def path(self) -> str:
@@ -95,6 +99,11 @@ class ModulePaths:
     def scans(self) -> bool:
         """Whether the running module is a selective state-space model's mixer."""
         return bool(self.stack) and is_scan(self.stack[-1].module)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether some module that ran is under FSDP, which frees weights between forward and backward pass."""
+        return any(base.__name__ in _SHARDED for kind in self._kinds for base in kind.__mro__)
 
     def nth(self, operation: str) -> int:
         """How many-th call of an operation this is that the running module makes itself, from 0; it counts."""
@@ -135,6 +144,7 @@ class ModulePaths:
             path = self.path
         if module.training:
             refuse_training([(path, module)])
+        self._kinds.add(type(module))
         use = self._uses[path]
         if named:
             self._uses[path] += 1

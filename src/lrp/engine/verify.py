@@ -27,7 +27,7 @@ class Intervals:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._rows: list[tuple[int, OpCall | None]] = []
-        self._by_node: dict[Node, OpCall] = {}
+        self._by_node: dict[Node, OpCall | None] = {}
 
     def add(self, start: int, call: OpCall | None) -> None:
         """Note that all numbers given out since `start` are the call's; inner calls keep their own."""
@@ -51,11 +51,11 @@ class Intervals:
     def note_undifferentiable(self, output: Tensor, call: OpCall) -> None:
         """Remember a call that torch cannot differentiate: the node behind its output has no number."""
         node = output.grad_fn
-        if node is not None and node.name() == "torch::autograd::NotImplemented":
-            call.covered, call.note = False, "torch has no derivative of it"
+        if node is not None and node.name().endswith("NotImplemented"):  # one kind raises, one hands back nothing
+            call.covered, call.note = False, call.note or "torch has no derivative of it"
             self.note(node, call)
 
-    def note(self, node: Node, call: OpCall) -> None:
+    def note(self, node: Node, call: OpCall | None) -> None:
         """Remember whose a node is that no handled call made."""
         self._by_node[node] = call
 

@@ -65,7 +65,10 @@ def _layer(call: TorchCall, x: Tensor) -> Weighted:
         transposed, groups = _layout(call)
         scaled = partial(_scaled, axis=1 if transposed else 0, groups=groups)
     transpose = _transpose(call) if x is input else None
-    return Weighted(function, as_constant(other), column, scaled, -1 - spatial, transpose)
+    constant = as_constant(other)
+    if type(constant).dequantize is not Tensor.dequantize and not isinstance(call.record.rule, (Native, ArrivingRule)):
+        constant = constant.dequantize()  # a subclass that holds integers can do little but multiply
+    return Weighted(function, constant, column, scaled, -1 - spatial, transpose)
 
 
 def _transpose(call: TorchCall) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:

@@ -34,6 +34,10 @@ _REASONS = {
         slice_inverse view_as_complex_copy floor_divide heaviside histogram histogramdd nextafter unique
         unique_consecutive
     """,
+    "torch has no derivative of integer arithmetic: explain the model as it was before it was quantised": """
+        linear_dynamic linear_relu_dynamic quantized_lstm quantized_gru quantized_lstm_cell_dynamic
+        quantized_gru_cell_dynamic quantized_rnn_relu_cell_dynamic quantized_rnn_tanh_cell_dynamic
+    """,
     "it takes a number apart": "frexp",
     "it changes the size of a tensor in place": "resize resize_ resize_as_ resize_as_sparse_",
 }

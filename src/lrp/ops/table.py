@@ -25,7 +25,7 @@ from lrp.rules.base import Rule
 from lrp.rules.linear import Zero
 from lrp.rules.pointwise import Gate
 
-__all__ = ["is_gating_node", "is_registered_node", "lookup", "node", "register", "same", "usual"]
+__all__ = ["IDENTITIES", "is_gating_node", "is_registered_node", "lookup", "node", "register", "same", "usual"]
 
 
 _INCREMENTS = {
@@ -111,9 +111,11 @@ _NODES: Mapping[str, Op] = {
 }
 """Autograd functions of other libraries: the linear layers of bitsandbytes, and Bloom's GELU."""
 
-_GATING_NODES = frozenset({"SqrtBoundDerivativeBackward", "XSoftmaxBackward"})
-"""Those whose result gates what it multiplies: RecurrentGemma's `sqrt(1 - a^2)`, which is what a decay leaves for the
-input, and the softmax of SEW-D and of DeBERTa in older versions."""
+_GATING_NODES = frozenset({"SqrtBoundDerivativeBackward"})
+"""Those whose result gates what it multiplies: RecurrentGemma's `sqrt(1 - a^2)`, what a decay leaves for the input."""
+
+IDENTITIES = frozenset({"RegisterPostBackwardFunctionBackward"})
+"""Autograd functions that hand on what they are given: at the entrance of a module under FSDP's `fully_shard`."""
 
 
 def lookup(function: Any) -> Op | None:
