@@ -173,6 +173,26 @@ def test_weights_made_by_a_network_get_half_however_they_are_used():
         assert_blameless(r)
 
 
+def test_a_layer_whose_weights_are_made_of_the_data_shares_with_them():
+    """`F.linear` with made weights: of each `w_ij x_j` half goes to `x_j` and half to `w_ij`, as of any product."""
+    maker, x = prepare(nn.Linear(3, 4 * 3), seed=78), signed(2, 3, seed=79)
+
+    def used(x: Tensor) -> Tensor:
+        return torch.cat([F.linear(one[None], maker(one).view(4, 3)) for one in x])
+
+    def written_out(x: Tensor) -> Tensor:
+        return (maker(x).view(-1, 4, 3) * x[:, None]).sum(2)
+
+    ours, twin = (lrp.explain(model, x, target=2, ledger="calls") for model in (used, written_out))
+    weights, rows = maker(x).view(-1, 4, 3)[:, 2].detach(), maker.weight.view(4, 3, 3)[2].detach()
+    assert_same(ours.input, x * weights / 2 + x * (x @ rows) / 2)
+    assert_same(twin.input, ours.input)
+    for r in (ours, twin):
+        assert_balanced(r)
+        assert_blameless(r)
+    assert_same(ours.input, torch.cat([lrp.explain(used, one[None], target=2).input for one in x]))
+
+
 def test_the_noise_a_diffusion_model_finds():
     """A step of the clock as a number is a source, as an integer it shifts the picture."""
     net, clock = prepare(UNet(2, "nearest"), seed=75), prepare(nn.Linear(4, 2), seed=76)

@@ -1,9 +1,12 @@
-"""Mamba and Mamba-2: relevance is that of a scan written by hand with its parameters as constants."""
+"""State-space models: Mamba and Mamba-2 by a scan written by hand with its parameters as constants, and by FFT."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lrp
@@ -120,3 +123,33 @@ def test_a_decay_by_hand():
     a = torch.sigmoid(decay.weight.item() * x[0])
     truth = torch.stack([a[1] * a[2], 2 * a[2], x[0, 2]])
     assert_same(lrp.explain(model, x, composite=composite).input[0], truth)
+
+
+def convolved_by_fft(kernel: Tensor, x: Tensor) -> Tensor:
+    """As S4 and Hyena have it: `(N, T, channels)` with a kernel as long as the sequence."""
+    size = 2 * x.size(1)
+    spectrum = torch.fft.rfft(x, size, 1) * torch.fft.rfft(kernel, size, 0)
+    return torch.fft.irfft(spectrum, size, 1)[:, : x.size(1)]
+
+
+def convolved_step_by_step(kernel: Tensor, x: Tensor) -> Tensor:
+    return torch.stack([sum(kernel[t - s] * x[:, s] for s in range(t + 1)) for t in range(x.size(1))], 1)
+
+
+@pytest.mark.parametrize("preset", [None, presets.zero(), presets.mamba_lrp()], ids=["auto", "zero", "mamba_lrp"])
+def test_a_long_convolution_by_fft_is_the_sum_over_the_past(preset: lrp.Composite | None):
+    kernel = nn.Parameter(signed(X.size(1), WIDTH, seed=5))
+    inner, head = prepare(nn.Linear(WIDTH, WIDTH), seed=13), prepare(nn.Linear(WIDTH, 3), seed=14)
+
+    def explain(convolved: Callable[[Tensor, Tensor], Tensor], x: Tensor = X) -> lrp.Relevance:
+        def model(x: Tensor) -> Tensor:
+            return head((torch.sigmoid(inner(x)) * F.gelu(convolved(kernel, x)))[:, -1])
+
+        return lrp.explain(model, x, target=1, composite=preset, ledger="calls")
+
+    ours, truth = explain(convolved_by_fft), explain(convolved_step_by_step)
+    assert_same(ours.explained, truth.explained)
+    assert_same(ours.input, truth.input)
+    assert_balanced(ours)
+    assert_blameless(ours)
+    assert_same(ours.input, torch.cat([explain(convolved_by_fft, x[None]).input for x in X]))
