@@ -18,7 +18,7 @@ __all__ = ["explain"]
 @click.option(
     "--out",
     metavar="PATH",
-    help="A .txt, .json, .csv, .parquet, .npz or .png (heatmap) file, or a folder. Default: stdout.",
+    help="A .txt, .json, .csv, .parquet, .npz, .html (a page) or .png (heatmap) file, or a folder. Default: stdout.",
 )
 @click.option("--format", type=click.Choice(FORMATS), help="Default: by the ending of --out, else text.")
 @click.pass_context
@@ -34,7 +34,8 @@ def explain(context: click.Context, /, out: str | None, format: str | None, **op
     own.
 
     One input gives its whole explanation; in csv and parquet, a line a number. Several inputs give, in csv and
-    parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv.
+    parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv. In
+    html they share one page.
 
     Exit code 3: some of several inputs could not be explained; stderr names them, and the others are there.
     """

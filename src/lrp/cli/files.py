@@ -18,6 +18,7 @@ ENDINGS = {
     ".parquet": "parquet",
     ".npz": "npz",
     ".png": "png",
+    ".html": "html",
 }
 TERMINAL = ("text", "json", "csv")
 ONE_EACH = ("npz", "png")

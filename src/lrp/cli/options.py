@@ -12,7 +12,7 @@ __all__ = ["FORMATS", "Request", "explaining", "loading"]
 
 Command = Callable[..., Any]
 
-FORMATS = ("text", "json", "csv", "parquet", "npz", "png")
+FORMATS = ("text", "json", "csv", "parquet", "npz", "png", "html")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def write_results(request: Request, items: Items, place: Destination) -> list[Fa
         write_table([line_of(sample) for one in found for sample in one.samples], place)
     elif place.format == "png":
         write_pictures(list(found), place)
+    elif place.format == "html":
+        write_page(found, request, place)
     else:
         write_document(found, request, place, failures, many=items.many)
     return failures
@@ -85,6 +87,17 @@ def write_table(lines: Sequence[Line], place: Destination) -> None:
     """Write the table of several inputs."""
     if lines:
         deliver(csv_of(lines).encode() if place.format == "csv" else parquet_of(lines), place, "relevance")
+
+
+def write_page(found: Iterable[Explained], request: Request, place: Destination) -> None:
+    """Write a page about all inputs."""
+    from lrp import report
+    from lrp.cli.pages import page_of
+
+    report.template()  # where a package is missing, that is told before the work
+    made = page_of(found, request)
+    if made is not None:
+        deliver(made, place, "explanation")
 
 
 def write_document(

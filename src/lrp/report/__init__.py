@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from lrp.report.page import page, write
+from lrp.report.style import template
 
-__all__ = ["page", "write"]
+__all__ = ["page", "template", "write"]

@@ -8,13 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lrp.errors import InputError, MissingExtraError
+from lrp.errors import InputError
 from lrp.relevance import Relevance
 from lrp.report import books, made
 from lrp.report.grids import palette
 from lrp.report.panels import MOST, Sample, overview, samples_of
-from lrp.report.style import FOLDER, policy, script, style
-from lrp.report.words import number, share, without_folders
+from lrp.report.style import policy, script, style, template
+from lrp.report.words import share, without_folders
 from lrp.text import TextRelevance
 from lrp.viz.heatmap import PERCENTILE
 from lrp.writing import write_whole
@@ -55,13 +55,7 @@ def page(
         MissingExtraError: Jinja2 is not installed.
         InputError: names or pictures that do not fit; several results that are not of one sample each.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        cure = 'pip install "lrp[report]"'
-        raise MissingExtraError("a report needs a package", where="jinja2", seen=str(error), cure=cure) from error
-    from markupsafe import Markup
-
+    filled_in = template()
     given = [result] if isinstance(result, Result) else list(result)
     texts = [one if isinstance(one, TextRelevance) else None for one in given]
     results = [one.relevance if isinstance(one, TextRelevance) else one for one in given]
@@ -77,18 +71,10 @@ def page(
     if len(titles) != count:
         seen = f"{len(titles)} names, {count} samples"
         raise InputError("names of samples are as many as the samples", where="report(samples=...)", seen=seen)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    return environment.get_template("page.html").render(
+    return filled_in.render(
         title=without_folders(title or f"Relevance for {targets[0] if len(targets) == 1 else 'several targets'}"),
-        style=Markup(style()),
-        script=Markup(script()),
+        style=style(),
+        script=script(),
         policy=policy(style(), script()),
         palette=base64.b64encode(palette()).decode(),
         percentile=PERCENTILE,

@@ -81,7 +81,7 @@ def samples_of(
         r: the result.
         first: the place of its first sample on the page.
         picture: of the first input: one for all samples, or a list of one for each on the page.
-        names: of the features or tokens: a list for all samples, or by the name of an input; or a list for each sample.
+        names: of the features or tokens: a list or `{input name: list}` for all samples, or a list of such for each.
         labels: the names of the classes.
         text: the text it belongs to.
 
@@ -92,12 +92,14 @@ def samples_of(
     singles = r.split()
     if text is not None and names is None:
         names = [token.text for token in text.tokens]
-    pictures = picture if isinstance(picture, list) else [picture] * (first + count)
-    if len(pictures) < first + min(count, MOST):
-        raise InputError(
-            "there are fewer pictures than samples", where="report(picture=...)", seen=f"{len(pictures)} pictures"
-        )
-    return [_sample(singles, at, count, pictures[first + at], names, labels, text) for at in range(min(count, MOST))]
+    shown = range(min(count, MOST))
+    last = first + len(shown)
+    pictures = picture if isinstance(picture, list) else [picture] * last
+    each_names = names if isinstance(names, list) and names and not isinstance(names[0], str) else [names] * last
+    if min(len(pictures), len(each_names)) < last:
+        seen = f"{len(pictures)} pictures, names for {len(each_names)}"
+        raise InputError("pictures or names do not go round", where="report(picture=..., names=...)", seen=seen)
+    return [_sample(singles, at, count, pictures[first + at], each_names[first + at], labels, text) for at in shown]
 
 
 def overview(samples: Sequence[Sample], names: Sequence[str]) -> list[Table]:
@@ -138,7 +140,7 @@ def _sample(
         shape = _of_sample(relevance, at, count).shape
         given = _of_sample(values[name], at, count) if name in values else None
         given = given if given is not None and given.shape == shape and given.dtype.kind != "c" else None
-        its_names = _names(names, name, at, count, shape)
+        its_names = _names(names, name, shape)
         its_picture = None if inputs else picture
         kind = _kind(shape, given, bool(its_names), its_picture is not None)
         if kind == "text" and given is not None and not its_names:
@@ -226,12 +228,10 @@ def _of_sample(tensor: Tensor, at: int, count: int) -> NDArray[Any]:
     return array(tensor) if tensor.is_floating_point() else tensor.detach().cpu().numpy()
 
 
-def _names(names: Any, name: str, at: int, count: int, shape: tuple[int, ...]) -> Sequence[str]:
+def _names(names: Any, name: str, shape: tuple[int, ...]) -> Sequence[str]:
     found = names.get(name) if isinstance(names, Mapping) else names
     if found is None or len(shape) > 1:
         return ()
-    if count == len(found) and found and not isinstance(found[0], str):
-        found = found[at]
     found = [str(word) for word in found]
     if len(found) != (shape[0] if shape else 1):
         raise InputError(

@@ -1,19 +1,47 @@
-"""The page's style and script, and the policy that lets nothing else in."""
+"""The page's template, its style and script, and the policy that lets nothing else in."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lrp.errors import MissingExtraError
 from lrp.report.views import SHADES
+from lrp.report.words import number
 from lrp.viz.colors import colors
 
-__all__ = ["FOLDER", "policy", "script", "style"]
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["policy", "script", "style", "template"]
 
 FOLDER = Path(__file__).parent
+
+
+def template() -> Template:
+    """Return the page's template, which escapes whatever it is given but the style and the script.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        cure = 'pip install "lrp[report]"'
+        raise MissingExtraError("a report needs a package", where="jinja2", seen=str(error), cure=cure) from error
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("page.html")
 
 
 def style() -> str:
