@@ -1,5 +1,5 @@
 """The command line: ``lrp explain``, ``lrp plan``, ``lrp layers``, ``lrp composites``,
-``lrp demo``.
+``lrp demo``, ``lrp app``.
 
 Importing it loads click and the standard library only, so that ``--help`` answers at once; torch comes with the work.
 """

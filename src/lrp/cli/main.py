@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lrp.cli.app import app
 from lrp.cli.composites import composites
 from lrp.cli.demo import demo
 from lrp.cli.explain import explain
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (explain, plan, layers, composites, demo):
+for command in (explain, plan, layers, composites, demo, app):
     main.add_command(command)

@@ -1,0 +1,154 @@
+"""The form: what to explain, by what, and the answers beside each other."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio
+
+from lrp.app.answers import INPUT, Answer, Question, answer
+from lrp.app.choice import Choice, Words
+from lrp.app.shown import problem, shown
+from lrp.app.uploads import ENDINGS, check, told
+from lrp.errors import InputError, LRPError
+
+__all__ = ["STYLE", "page", "theme"]
+
+STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
+HOUR = 3600
+NOTHING = "nothing"
+SAME = "the same model"
+RANKS = ("top", "top:2", "top:3")
+
+
+def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks:
+    """Return the page. Questions are answered one after the other, whichever tab they come from.
+
+    Args:
+        choices, words: what it chooses among.
+        folder: for reports.
+    """
+    models = {choice.name: choice for choice in choices}
+    first = choices[0]
+    some = any(choice.examples for choice in choices)
+    with gradio.Blocks(title="lrp", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as blocks:
+        gradio.HTML("<h1>Layer-wise Relevance Propagation</h1>")
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=300):
+                model = gradio.Dropdown(list(models), value=first.name, label="Model")
+                file = gradio.File(
+                    label="Input: image, CSV, npy, wav", file_types=list(ENDINGS), height=150, elem_id="lrp-file"
+                )
+                example = gradio.Dropdown(list(first.examples), label="or an example", visible=some)
+                row = gradio.Number(1, precision=0, minimum=1, label="Row of the file")
+                target = gradio.Dropdown(
+                    targets(first),
+                    value="top",
+                    label="Target",
+                    info="a class, top:2, diff:A,B",
+                    allow_custom_value=True,
+                )
+                preset = gradio.Dropdown(list(words.presets), value="auto", label="Preset", allow_custom_value=True)
+                layer = gradio.Dropdown(layers(first), value=INPUT, label="Layer")
+                other = gradio.Dropdown(
+                    [NOTHING, *words.presets], value=NOTHING, label="Beside it: preset", allow_custom_value=True
+                )
+                second = gradio.Dropdown([SAME, *models], value=SAME, label="Beside it: model", visible=len(models) > 1)
+                shared = gradio.Checkbox(True, label="One colour scale for both")
+                run = gradio.Button("Explain", variant="primary")
+            with gradio.Column(scale=3, min_width=300):
+                result = gradio.HTML('<p class="lrp-note">Drop a file, then Explain.</p>', elem_id="lrp-result")
+                with gradio.Row():
+                    saves = [gradio.DownloadButton("Save the report", visible=False) for _ in range(2)]
+
+        def explain(*asked: Any) -> list[Any]:
+            answers, html = answered(models, words, *asked)
+            return [html, *downloads(answers, folder)]
+
+        def chosen(name: str) -> list[Any]:
+            choice = models[name]
+            return [
+                gradio.Dropdown(list(choice.examples), value=None),
+                gradio.Dropdown(targets(choice), value="top"),
+                gradio.Dropdown(layers(choice), value=INPUT),
+            ]
+
+        quietly: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
+        model.change(chosen, model, [example, target, layer], **quietly)
+        asked = [model, file, example, row, target, preset, layer, other, second, shared]
+        run.click(explain, asked, [result, *saves], concurrency_limit=1, **quietly)
+    return blocks.queue(api_open=False)
+
+
+def theme() -> gradio.themes.Base:
+    """Return colours that can be read, and fonts that are on every machine: gradio's own come from elsewhere."""
+    base = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    return base.set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        block_info_text_color="*neutral_600",
+    )
+
+
+def answered(
+    models: dict[str, Choice],
+    words: Words,
+    model: str,
+    file: str | None,
+    example: str | None,
+    row: float,
+    target: str,
+    preset: str,
+    layer: str,
+    other: str,
+    second: str,
+    shared: bool,
+) -> tuple[list[Answer], str]:
+    """Return the answers to what the form says and their HTML; none, and what is wrong with it."""
+    try:
+        choice = models[model]
+        beside = choice if second == SAME else models[second]
+        source = given(file, example, choice)
+        pairs = [(choice, preset)]
+        if other != NOTHING or beside is not choice:
+            pairs.append((beside, preset if other == NOTHING else other))
+        question = [(each, Question(source, int(row), target, name, layer)) for each, name in pairs]
+        answers = [answer(each, asked, words) for each, asked in question]
+        return answers, shown(answers, shared=shared)
+    except LRPError as error:
+        return [], problem(told(error))
+    except Exception as error:  # the model's own code
+        traceback.print_exc()
+        return [], problem(told(error))
+
+
+def downloads(answers: Sequence[Answer], folder: Path) -> list[gradio.DownloadButton]:
+    """Return the two buttons that save reports, hidden where there is none."""
+    made = [
+        gradio.DownloadButton(f"Save the report of {each.title}", value=str(each.report(folder)), visible=True)
+        for each in answers
+    ]
+    return [*made, *(gradio.DownloadButton(visible=False) for _ in range(2 - len(made)))]
+
+
+def given(file: str | None, example: str | None, choice: Choice) -> str:
+    """Return the file that was dropped, else the example."""
+    if file is not None:
+        check(Path(file))
+        return file
+    if example in choice.examples and example is not None:
+        return example
+    raise InputError("there is nothing to explain", where="input", cure="drop a file")
+
+
+def targets(choice: Choice) -> list[str]:
+    """Return words for targets: ranks, and the names of classes."""
+    return [*RANKS, *choice.labels]
+
+
+def layers(choice: Choice) -> list[str]:
+    """Return what can be shown."""
+    return [INPUT, *(path for path, _ in choice.model.named_modules() if path)]
