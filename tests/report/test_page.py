@@ -173,6 +173,16 @@ def test_of_very_many_layers_some_are_shown() -> None:
     assert "Of the 100 kept layers 34 can be picked" in page.text("p")
 
 
+def test_the_relevance_of_positions_stands_below_that_of_the_tokens() -> None:
+    text = results.text("[CLS]", "good", "film", ".")
+    positions = {"position_embeddings": torch.tensor([[0.25, -0.5, 0.125, 0.0]])}
+    page = Page(report.page(replace(text, relevance=replace(text.relevance, positions=positions))))
+    assert [title for tag, title in page.texts if tag == "h4"][:2] == ["input", "position_embeddings"]
+    assert "-0.5" in page.text("td")
+    assert page.text("caption").count("Words") == 1
+    assert f"{float(text.relevance.input.sum()) - 0.125:+.4g}" in page.text("p")
+
+
 def test_labels_and_targets_are_named() -> None:
     page = Page(report.page(results.image(several=True), labels=["ant", "bee", "cat", "dog"]))
     assert "class 1, bee" in page.text("h3")
@@ -201,11 +211,17 @@ def test_twenty_images_with_five_layers_each_are_under_8_megabytes() -> None:
         (np.zeros((16, 8)), "differ in proportion"),
         (np.full((16, 16), 2.0), "no picture"),
         (np.zeros((16, 16, 7)), "no picture"),
+        ([], "do not go round"),
     ],
 )
 def test_a_picture_that_does_not_fit(given: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         report.page(results.image(), picture=given)
+
+
+def test_a_picture_of_a_table() -> None:
+    with pytest.raises(InputError, match="rows and columns"):
+        report.page(results.table(), picture=np.zeros((4, 4)))
 
 
 def test_names_that_do_not_fit() -> None:

@@ -105,7 +105,7 @@ def flow(r: Relevance) -> Table:
     explained = float(array(r.explained).sum())
     places: list[tuple[str, Sequence[Tensor]]] = [("output", [r.explained])]
     places += [(name, tensors_in(layer)) for name, layer in r.layers.items()]
-    places += [(name, [tensor]) for name, tensor in named_inputs(r.input).items()]
+    places += [(name, [tensor]) for name, tensor in {**named_inputs(r.input), **r.positions}.items()]
     found = [(name, tensors, np.concatenate([array(t).reshape(-1) for t in tensors])) for name, tensors in places]
     largest = max(abs(float(values.sum())) for _, _, values in found)
     rows = []

@@ -134,9 +134,15 @@ def _sample(
     labels: Sequence[str],
     text: TextRelevance | None,
 ) -> Sample:
-    values = named_inputs(singles[0].values)
+    inputs = _inputs(singles[0], at, count, picture, names)
+    panels = [_panel(single, at, count, inputs, labels, text) for single in singles]
+    return Sample({i.name: i.shown for i in inputs if i.shown is not None}, panels)
+
+
+def _inputs(r: Relevance, at: int, count: int, picture: Any, names: Any) -> list[_Input]:
+    values = named_inputs(r.values)
     inputs: list[_Input] = []
-    for name, relevance in named_inputs(singles[0].input).items():
+    for name, relevance in named_inputs(r.input).items():
         shape = _of_sample(relevance, at, count).shape
         given = _of_sample(values[name], at, count) if name in values else None
         given = given if given is not None and given.shape == shape and given.dtype.kind != "c" else None
@@ -146,15 +152,18 @@ def _sample(
         if kind == "text" and given is not None and not its_names:
             its_names = [str(number) for number in given.tolist()]
         inputs.append(_Input(name, kind, given, its_names, _shown(kind, given, its_picture, shape)))
-    panels = [_panel(single, at, count, inputs, labels, text) for single in singles]
-    return Sample({i.name: i.shown for i in inputs if i.shown is not None}, panels)
+    for name, relevance in r.positions.items():
+        shape = _of_sample(relevance, at, count).shape
+        tokens = next((i for i in inputs if i.kind == "text" and (len(i.names),) == shape), None)
+        inputs.append(_Input(name, "text" if tokens else "elements", None, tokens.names if tokens else (), None))
+    return inputs
 
 
 def _kind(shape: tuple[int, ...], values: NDArray[Any] | None, named: bool, pictured: bool) -> str:
     """How an input is shown: text, image, signal, features, volume or elements."""
     if values is not None and values.dtype.kind in "iu" and len(shape) == 1:
         return "text"
-    if pictured:
+    if pictured and len(shape) in (2, 3):
         return "image"
     flat = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
     if len(flat) == 2 and flat[0] <= FEATURES and flat[1] >= 4 * flat[0]:
@@ -166,6 +175,9 @@ def _kind(shape: tuple[int, ...], values: NDArray[Any] | None, named: bool, pict
 
 def _shown(kind: str, values: NDArray[Any] | None, picture: Any, shape: tuple[int, ...]) -> Shown | None:
     if picture is not None:
+        if kind != "image":
+            cure = "picture=None"
+            raise InputError("a picture is of rows and columns", seen=f"an input of shape {shape}", cure=cure)
         return pictures.photograph(picture, shape[-2:])
     if values is None:
         return None
@@ -178,7 +190,7 @@ def _panel(
     r: Relevance, at: int, count: int, inputs: Sequence[_Input], labels: Sequence[str], text: TextRelevance | None
 ) -> Panel:
     explained = float(r.explained[at])
-    sources = named_inputs(r.input)
+    sources = {**named_inputs(r.input), **r.positions}
     relevances = {i.name: _of_sample(sources[i.name], at, count) for i in inputs}
     shown = [_view(i, relevances[i.name], explained, text) for i in inputs]
     layers = []
@@ -193,7 +205,7 @@ def _panel(
 def _view(i: _Input, relevance: Array, explained: float, text: TextRelevance | None) -> View:
     if i.kind == "text":
         special = [token.special for token in text.tokens] if text else [False] * len(relevance)
-        words = [(word.text, word.relevance) for word in text.words] if text else []
+        words = [(word.text, word.relevance) for word in text.words] if text and i.values is not None else []
         return views.text_view(i.name, relevance, i.names, special, explained, words)
     if i.kind == "image":
         return views.image_view(i.name, relevance, explained)
