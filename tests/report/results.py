@@ -26,11 +26,11 @@ def image(samples: int = 1, side: int = 16, several: bool = False) -> Relevance:
     return lrp.explain(net.eval(), x, target=Several(Class(1), Class(2)) if several else 1, keep=["0", "2"])
 
 
-def table(samples: int = 1) -> Relevance:
-    """Of four features."""
+def table(samples: int = 1, features: int = 4) -> Relevance:
+    """Of a few features."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 1))
-    return lrp.explain(net, torch.randn(samples, 4), keep="all")
+    net = nn.Sequential(nn.Linear(features, 6), nn.ReLU(), nn.Linear(6, 1))
+    return lrp.explain(net, torch.randn(samples, features), keep="all")
 
 
 def signal() -> Relevance:
