@@ -120,15 +120,15 @@ def test_tables_sort_by_click_and_keyboard(report: Any) -> None:
     assert names.all_inner_texts() == [name for _, name in sizes]
     heading = table.get_by_role("columnheader", name="feature")
     heading.get_by_role("button").click()
-    expect(heading).to_have_attribute("aria-sort", "descending")
-    assert names.all_inner_texts() == ["d", "c", "b", "a"]
-    page.keyboard.press("Enter")
     expect(heading).to_have_attribute("aria-sort", "ascending")
     assert names.all_inner_texts() == ["a", "b", "c", "d"]
+    page.keyboard.press("Enter")
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    assert names.all_inner_texts() == ["d", "c", "b", "a"]
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
-    expect(heading).not_to_have_attribute("aria-sort", "ascending")
+    expect(heading).not_to_have_attribute("aria-sort", "descending")
     signed = sorted(zip(r.input[0].tolist(), "bdac", strict=True), reverse=True)
     assert names.all_inner_texts() == [name for _, name in signed]
 
@@ -252,4 +252,11 @@ def test_without_scripts_every_sample_has_its_map(report: Any) -> None:
     page = report(results.image(2), java_script_enabled=False)
     expect(page.get_by_role("heading", name="Sample 2")).to_be_visible()
     expect(page.locator("form.toolbar")).to_be_hidden()
-    assert page.locator(".stage noscript img").count() == 6
+    maps = page.locator(".stage noscript img")
+    assert maps.count() == 6
+    box, stage = maps.first.bounding_box(), page.locator(".stage").first.bounding_box()
+    assert box is not None
+    assert stage is not None
+    assert box["width"] == pytest.approx(stage["width"], abs=3)
+    expect(maps.first).to_have_css("filter", "none")
+    expect(page.get_by_text("arrow keys")).to_have_count(0)

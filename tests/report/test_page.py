@@ -294,6 +294,8 @@ def test_several_results_have_their_own_books() -> None:
 def test_several_results_are_of_one_sample_each() -> None:
     with pytest.raises(InputError, match="one sample each"):
         report.page([results.image(2), results.image()])
+    with pytest.raises(InputError, match="the same targets"):
+        report.page([results.image(several=True), results.image()])
     with pytest.raises(InputError, match="1 names, 2 samples"):
         report.page(results.image(2), samples=["a"])
 

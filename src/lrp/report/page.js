@@ -58,6 +58,7 @@ function draw(stage) {
   stage.inputs = inputs ? numbers(inputs, inputsStep) : null;
   stage.slice = Math.floor(slices / 2);
   paint(stage);
+  stage.parentElement.querySelector(".readout output").textContent = "Point at the map, or use the arrow keys on it.";
   const picture = document.getElementById(stage.dataset.picture);
   if (picture) {
     const under = picture.cloneNode();
@@ -131,12 +132,13 @@ for (const stage of all(".stage")) {
   });
 }
 
-/* Tables: they sort by a click on a heading, and download as CSV. */
+/* Tables: they sort by a click on a heading, the largest numbers first, and download as CSV. */
 
 const content = (cell) => cell.dataset.value ?? cell.textContent;
 
 function sort(table, column, heading) {
-  const ascending = heading.getAttribute("aria-sort") === "descending";
+  const sorted = heading.getAttribute("aria-sort");
+  const ascending = sorted ? sorted === "descending" : !heading.classList.contains("number");
   for (const other of all("th", table)) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", ascending ? "ascending" : "descending");
   const body = table.tBodies[0];

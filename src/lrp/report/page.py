@@ -60,9 +60,10 @@ def page(
     texts = [one if isinstance(one, TextRelevance) else None for one in given]
     results = [one.relevance if isinstance(one, TextRelevance) else one for one in given]
     count = sum(r.explained.shape[-1] for r in results)
-    if not results or (len(results) > 1 and len(results) != count):
-        cure = "r.report(...) of one result with all samples, or a list of results of one sample each"
-        raise InputError("several results on a page are of one sample each", seen=f"{count} samples", cure=cure)
+    shapes = {tuple(r.explained.shape) for r in results}
+    if not results or (len(results) > 1 and (count > len(results) or len(shapes) > 1)):
+        seen = f"explained outputs of shape {', '.join(map(str, sorted(shapes)))}" if shapes else "no result"
+        raise InputError("several results on a page are of one sample each, and of the same targets", seen=seen)
     shown: list[Sample] = []
     for r, text in zip(results[:MOST], texts, strict=False):
         shown += samples_of(r, len(shown), picture=picture, names=names, labels=labels or (), text=text)
