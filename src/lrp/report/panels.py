@@ -245,16 +245,12 @@ def _names(names: Any, name: str, shape: tuple[int, ...]) -> Sequence[str]:
     if found is None or len(shape) > 1:
         return ()
     found = [str(word) for word in found]
-    if len(found) != (shape[0] if shape else 1):
+    size = shape[0] if shape else 1
+    if len(found) != size:
         raise InputError(
             "names are as many as the features or tokens",
             where=f"report(names=...), input {name!r}",
-            seen=f"{len(found)} names, {size_words(shape)}",
+            seen=f"{len(found)} names, {size} features",
             cure="a list of names, or {input name: list}",
         )
     return found
-
-
-def size_words(shape: tuple[int, ...]) -> str:
-    """Return how many features there are."""
-    return f"{shape[0] if shape else 1} features"
