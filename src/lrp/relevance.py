@@ -180,7 +180,7 @@ class Relevance:
                 for name in each[0]
             }
         n, inputs = len(self.explained), named_inputs(self.input)
-        sources = {name: _by_sample(r, n) for name, r in {**inputs, **self.positions}.items()}
+        sources = {name: by_sample(r, n) for name, r in {**inputs, **self.positions}.items()}
         for name, r in sources.items():
             if len(r) != n:
                 raise InputError(
@@ -207,7 +207,7 @@ class Relevance:
         """
         if self.several:
             return [single.top(k) for single in self.split()]
-        sources = {name: _by_sample(r, len(self.explained)) for name, r in named_inputs(self.input).items()}
+        sources = {name: by_sample(r, len(self.explained)) for name, r in named_inputs(self.input).items()}
         result = []
         for sample in range(len(self.explained)):
             found: list[TopInput] = []
@@ -344,7 +344,7 @@ def named_inputs(structure: Any, prefix: str = "") -> dict[str, Tensor]:
     return named
 
 
-def _by_sample(r: Tensor, n: int) -> Tensor:
+def by_sample(r: Tensor, n: int) -> Tensor:
     """Relevance with an axis of samples; a single explained number belongs to the whole of an input."""
     return r if r.dim() and (n > 1 or len(r) == 1) else r.unsqueeze(0)
 

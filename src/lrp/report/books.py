@@ -14,7 +14,7 @@ from lrp.relevance import Relevance, named_inputs
 from lrp.report.tables import Cell, Row, Table, bar, numeric, text
 from lrp.report.words import exact, share, size
 from lrp.result import TOLERANCE
-from lrp.viz.heatmap import array
+from lrp.viz.photo import array
 
 __all__ = ["Books", "of", "plan"]
 

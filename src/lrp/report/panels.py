@@ -20,7 +20,7 @@ from lrp.report.tables import text as text_cell
 from lrp.report.views import View
 from lrp.report.words import explained as explained_words
 from lrp.text import TextRelevance
-from lrp.viz.heatmap import array
+from lrp.viz.photo import array
 
 __all__ = ["MOST", "Panel", "Sample", "overview", "samples_of"]
 

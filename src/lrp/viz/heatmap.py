@@ -10,39 +10,44 @@ from PIL import Image
 
 from lrp.errors import InputError
 from lrp.viz.colors import colors
+from lrp.viz.photo import array, photo
 
 __all__ = ["heatmap", "overlay"]
+
+Array = NDArray[np.float64]
 
 PERCENTILE = 99.5
 OPACITY = 0.85
 
 
-def heatmap(relevance: Any, *, percentile: float = PERCENTILE) -> Image.Image:
+def heatmap(relevance: Any, *, percentile: float = PERCENTILE, cmap: str = "RdBu_r") -> Image.Image:
     """Return relevance as a picture: red supports, blue opposes, white is exactly zero, symmetric about zero.
 
     Args:
         relevance: array or tensor of shape (H, W), or (C, H, W) whose channels are added up, signs kept.
         percentile: the size of relevance that gets the full colour, as a percentile of `|relevance|` over the
             pixels; what is larger is clipped. 100 clips nothing.
+        cmap: `"RdBu_r"`; `"berlin"` or `"coldnhot"`, where zero is dark.
 
     Returns:
         An RGB picture of W x H pixels. Its `info` says `scale` (the relevance of the full colours) and `percentile`.
 
     Raises:
-        InputError: NaN or infinite values, another shape, a percentile outside (0, 100].
+        InputError: NaN or infinite values, another shape, a percentile outside (0, 100], no such colour map.
     """
     pixels = summed(relevance)
     shares, scale = scaled(pixels, percentile)
-    return picture(colors(shares), scale, percentile)
+    return picture(colors(shares, cmap), scale, percentile)
 
 
-def overlay(relevance: Any, image: Any, *, percentile: float = PERCENTILE) -> Image.Image:
+def overlay(relevance: Any, image: Any, *, percentile: float = PERCENTILE, cmap: str = "RdBu_r") -> Image.Image:
     """Return the heatmap over the grey image, the more opaque the larger the relevance; zero shows the image alone.
 
     Args:
         relevance: as in `heatmap`.
-        image: a Pillow picture, or an array or tensor of shape (H, W) or (C, H, W) with values from 0 to 1.
-        percentile: as in `heatmap`.
+        image: a Pillow picture, or an array or tensor of shape (H, W) or (C, H, W): floats from 0 to 1, or integers of
+            8 or 16 bits.
+        percentile, cmap: as in `heatmap`.
 
     Returns:
         An RGB picture with `info` as in `heatmap`.
@@ -56,13 +61,18 @@ def overlay(relevance: Any, image: Any, *, percentile: float = PERCENTILE) -> Im
         seen = f"image {grey.shape}, relevance {pixels.shape} (height, width)"
         raise InputError("image and relevance differ in size", where="overlay", seen=seen, cure="resize the image")
     shares, scale = scaled(pixels, percentile)
+    return picture(laid_over(shares, grey, cmap), scale, percentile)
+
+
+def laid_over(shares: Array, grey: Array, cmap: str = "RdBu_r") -> Array:
+    """Return the colours of relevance from -1 to 1, (H, W), over a grey image, (H, W) from 0 to 255."""
     # Weak relevance takes the middle of its colours, not their whitish end, which would look like fog on dark images.
-    tint = colors(np.sign(shares) * (0.5 + 0.5 * np.abs(shares)))
+    tint = colors(np.sign(shares) * (0.5 + 0.5 * np.abs(shares)), cmap)
     opacity = OPACITY * np.sqrt(np.abs(shares))[..., None]
-    return picture(tint * opacity + grey[..., None] * (1 - opacity), scale, percentile)
+    return np.asarray(tint * opacity + grey[..., None] * (1 - opacity))
 
 
-def summed(relevance: Any) -> NDArray[np.float64]:
+def summed(relevance: Any) -> Array:
     """Return relevance per pixel, channels added up (never their absolute values: signs may cancel)."""
     values = array(relevance)
     if values.ndim not in (2, 3) or values.size == 0:
@@ -74,7 +84,7 @@ def summed(relevance: Any) -> NDArray[np.float64]:
     return values if values.ndim == 2 else values.sum(axis=0)
 
 
-def scaled(pixels: NDArray[np.float64], percentile: float) -> tuple[NDArray[np.float64], float]:
+def scaled(pixels: Array, percentile: float) -> tuple[Array, float]:
     """Return the pixels divided by the scale and clipped to [-1, 1], and the scale."""
     if not 0 < percentile <= 100:
         raise InputError("a percentile lies above 0 and up to 100", where="heatmap", seen=str(percentile))
@@ -84,30 +94,13 @@ def scaled(pixels: NDArray[np.float64], percentile: float) -> tuple[NDArray[np.f
     return (np.clip(pixels / scale, -1, 1) if scale > 0 else np.zeros_like(pixels)), scale
 
 
-def picture(rgb: NDArray[np.float64], scale: float, percentile: float) -> Image.Image:
+def picture(rgb: Array, scale: float, percentile: float) -> Image.Image:
     """Return colours as a picture that knows its scale."""
     result = Image.fromarray(np.round(rgb).astype(np.uint8))
     result.info = {"scale": scale, "percentile": percentile}
     return result
 
 
-def grey_levels(image: Any) -> NDArray[np.float64]:
+def grey_levels(image: Any) -> Array:
     """Return an image's brightness from 0 to 255, shape (H, W)."""
-    if not isinstance(image, Image.Image):
-        values = array(image)
-        if values.ndim not in (2, 3) or not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-            seen = f"shape {values.shape}"
-            cure = "give shape (H, W) or (C, H, W), values from 0 to 1: undo the normalisation of the model's input"
-            raise InputError("the image cannot be shown", where="overlay", seen=seen, cure=cure)
-        if values.ndim == 3 and values.shape[0] == 3:
-            image = Image.fromarray(np.round(np.moveaxis(values, 0, -1) * 255).astype(np.uint8))
-        else:
-            return np.asarray((values if values.ndim == 2 else values.mean(axis=0)) * 255)
-    return np.asarray(image.convert("L"), dtype=np.float64)
-
-
-def array(values: Any) -> NDArray[np.float64]:
-    """Return an array or a torch tensor (wherever it lives, whatever its dtype) as a float64 array."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().double().numpy()
-    return np.asarray(values, dtype=np.float64)
+    return np.asarray(photo(image).convert("L"), dtype=np.float64)
