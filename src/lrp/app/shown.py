@@ -16,7 +16,8 @@ from lrp.app.answers import INPUT, Answer
 from lrp.engine.structure import tensors_in
 from lrp.report.words import explained, number
 from lrp.viz.colors import colors
-from lrp.viz.heatmap import PERCENTILE, array
+from lrp.viz.heatmap import PERCENTILE
+from lrp.viz.photo import array
 
 __all__ = ["problem", "shown"]
 
