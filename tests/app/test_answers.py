@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +12,30 @@ import torch
 from PIL import Image
 from torch import nn
 
+import lrp
 from lrp.app.answers import INPUT, Answer, Question, answer
 from lrp.app.choice import Choice, Words
-from lrp.app.shown import shown
+from lrp.app.shown import pixels, shown
 from lrp.app.uploads import MAX_BYTES, check, told
 from lrp.cli.composite import composite_of, presets_known
 from lrp.cli.parse import target_of
 from lrp.errors import InputError, LayerError, LoadError
 from lrp.models import Inputs, load_inputs
+from lrp.report.words import number
+from tests.cases.texts import build
 
-WORDS = Words(target_of, composite_of, presets_known())
+WORDS = Words(target_of, partial(target_of, labels=()), composite_of, presets_known())
 
 
 def choice(*, features: tuple[str, ...] = ()) -> Choice:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3)).double().eval()
     x = torch.tensor([[1.0, -2.0, 0.5], [0.25, 1.0, 2.0]])
-    return Choice("net", model, lambda _: Inputs(x, features), ("no", "yes", "<i>perhaps"))
+    return Choice("<u>net", model, lambda _: Inputs(x, features), ("no", "yes", "<i>perhaps"))
 
 
 def asked(target: str = "", preset: str = "zero", layer: str = INPUT, row: int = 1) -> Answer:
-    return answer(choice(features=("a", "<b>", "c")), Question("file", row, target, preset, layer), WORDS)
+    return answer(choice(features=("a", "<b>", "c")), Question("file", False, row, target, preset, layer), WORDS)
 
 
 def test_an_answer_is_what_explain_says_of_that_row() -> None:
@@ -63,10 +67,48 @@ def test_two_answers_share_a_scale_and_equal_numbers_have_equal_bars() -> None:
     assert float(re.findall(r"width: ([\d.]+)%", shown([other], shared=False))[0]) == 50
 
 
+def test_bars_end_at_the_middle_or_begin_there() -> None:
+    one = asked()
+    bars = re.findall(
+        r"(supports|opposes)\" style=\"margin-left: ([\d.]+)%; width: ([\d.]+)%", shown([one], shared=True)
+    )
+    assert {kind for kind, _, _ in bars} == {"supports", "opposes"}
+    for kind, start, width in bars:
+        middle = float(start) + (float(width) if kind == "opposes" else 0)
+        assert middle == pytest.approx(50, abs=0.11)
+
+
+def test_numbers_stand_beside_their_values() -> None:
+    cells = re.findall(r"<th scope=row>(.*?)</th><td>(.*?)</td>", shown([asked()], shared=True))
+    assert {("a", "1"), ("&lt;b&gt;", "-2"), ("c", "0.5")} <= set(cells)
+
+
+def test_a_long_signal_is_averaged_where_it_is_drawn() -> None:
+    long = torch.arange(2500, dtype=torch.float64)[None]
+    drawn = pixels(long)
+    assert drawn.shape == (1, 834)
+    assert drawn[0, :2].tolist() == [1, 4]
+    assert drawn[0, -1] == 2499
+
+
+def test_a_text_is_its_words_in_colours() -> None:
+    model, tokenizer = build("classifier")
+    reader = Choice("reader", model, lambda _: Inputs(torch.zeros(1, 1)), tokenizer=tokenizer)
+    source = "The capital of <b>France</b>"
+    one = answer(reader, Question(source, True, 1, "top", "cp_lrp", INPUT), WORDS)
+    truth = lrp.explain_text(model, tokenizer, source, composite=lrp.presets.cp_lrp())
+    torch.testing.assert_close(one.relevance, torch.tensor([word.relevance for word in truth.words]))
+    html = shown([one], shared=True)
+    assert "<b>" not in html
+    assert re.findall(r'">(\S+)</span>', html)[:2] == ["The", "capital"]
+    largest = max(truth.words, key=lambda word: abs(word.relevance))
+    strongest = "103,0,31" if largest.relevance > 0 else "5,48,97"
+    assert f'background: rgb({strongest}); color: #fff" title="{number(largest.relevance)}"' in html
+
+
 def test_names_are_escaped() -> None:
     html = shown([asked(target="2")], shared=True)
-    assert "<i>" not in html
-    assert "<b>" not in html
+    assert not {"<i>", "<b>", "<u>"} & set(re.findall("<.>", html))
     assert "&lt;i&gt;perhaps" in html
     assert "&lt;b&gt;" in html
 
@@ -79,7 +121,7 @@ def test_numbers_that_are_none_are_counted() -> None:
 
 def test_a_report_is_written(tmp_path: Path) -> None:
     path = asked().report(tmp_path)
-    assert path.name == "net-zero.html"
+    assert path.name == "u-net-zero.html"
     assert path.parent.parent == tmp_path
 
 

@@ -85,6 +85,7 @@ def test_what_the_page_does_not_ask_for_is_refused(served: Served, path: str) ->
 def test_no_other_file_is_given(served: Served, path: str) -> None:
     host = f"Host: 127.0.0.1:{served.port}\nConnection: close\n\n"
     assert " 403 " in raw(served, f"GET {path} HTTP/1.1\n{host}")
+    assert "example.com" not in served.log.read_text()
 
 
 def test_files_of_the_model_are_not_given(served: Served) -> None:

@@ -79,9 +79,9 @@ def test_an_image_is_explained_by_two_presets_beside_each_other(page: Page, phot
     choose(page, "Beside it: preset", "epsilon:epsilon=0.5")
     explain(page)
     titles = page.locator("#lrp-result h2")
-    expect(titles).to_have_text(["nets.py:Net, zero", "nets.py:Net, epsilon"], timeout=PATIENCE)
+    expect(titles).to_have_text(["nets.py:Net, zero", "nets.py:Net, epsilon:epsilon=0.5"], timeout=PATIENCE)
     expect(page.get_by_alt_text("What the model was shown")).to_have_count(2)
-    for name in ("nets.py:Net, zero, 32 x 32", "nets.py:Net, epsilon, 32 x 32"):
+    for name in ("nets.py:Net, zero, 32 x 32", "nets.py:Net, epsilon:epsilon=0.5, 32 x 32"):
         heatmap = page.get_by_alt_text(f"Relevance at the input by {name}")
         expect(heatmap).to_be_visible()
         assert heatmap.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 32]

@@ -24,6 +24,7 @@ class Choice:
         read: a file, or one of `examples`, to the model's inputs.
         labels: the names of its classes, or nothing.
         examples: names of inputs that come with it.
+        tokenizer: of a model that reads texts, else None.
         spec: ``file.py:Class``, whose folder its code may import from as it runs; else nothing.
     """
 
@@ -32,6 +33,7 @@ class Choice:
     read: Callable[[str], Inputs]
     labels: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    tokenizer: Any = None
     spec: str = ""
 
 
@@ -41,10 +43,12 @@ class Words:
 
     Attributes:
         target: the words of a target and the labels, to what `lrp.explain` takes.
+        text_target: the same for a text, to what `lrp.explain_text` takes.
         composite: the words of a preset, to a composite or None.
         presets: the names of the presets.
     """
 
     target: Callable[[tuple[str, ...], tuple[str, ...]], Any]
+    text_target: Callable[[tuple[str, ...]], Any]
     composite: Callable[[str], Composite | None]
     presets: Sequence[str]

@@ -19,6 +19,7 @@ __all__ = ["STYLE", "page", "theme"]
 
 STYLE = (Path(__file__).parent / "page.css").read_text("utf-8")
 HOUR = 3600
+MAX_LETTERS = 10_000
 NOTHING = "nothing"
 SAME = "the same model"
 RANKS = ("top", "top:2", "top:3")
@@ -33,7 +34,6 @@ def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks
     """
     models = {choice.name: choice for choice in choices}
     first = choices[0]
-    some = any(choice.examples for choice in choices)
     with gradio.Blocks(title="lrp", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR)) as blocks:
         gradio.HTML("<h1>Layer-wise Relevance Propagation</h1>")
         with gradio.Row():
@@ -42,7 +42,10 @@ def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks
                 file = gradio.File(
                     label="Input: image, CSV, npy, wav", file_types=list(ENDINGS), height=150, elem_id="lrp-file"
                 )
-                example = gradio.Dropdown(list(first.examples), label="or an example", visible=some)
+                example = gradio.Dropdown(list(first.examples), label="or an example", visible=bool(first.examples))
+                text = gradio.Textbox(
+                    label="or a text", lines=3, max_length=MAX_LETTERS, visible=first.tokenizer is not None
+                )
                 row = gradio.Number(1, precision=0, minimum=1, label="Row of the file")
                 target = gradio.Dropdown(
                     targets(first),
@@ -71,14 +74,15 @@ def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks
         def chosen(name: str) -> list[Any]:
             choice = models[name]
             return [
-                gradio.Dropdown(list(choice.examples), value=None),
+                gradio.Dropdown(list(choice.examples), value=None, visible=bool(choice.examples)),
+                gradio.Textbox(visible=choice.tokenizer is not None),
                 gradio.Dropdown(targets(choice), value="top"),
                 gradio.Dropdown(layers(choice), value=INPUT),
             ]
 
         quietly: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
-        model.change(chosen, model, [example, target, layer], **quietly)
-        asked = [model, file, example, row, target, preset, layer, other, second, shared]
+        model.change(chosen, model, [example, text, target, layer], **quietly)
+        asked = [model, file, example, text, row, target, preset, layer, other, second, shared]
         run.click(explain, asked, [result, *saves], concurrency_limit=1, **quietly)
     return blocks.queue(api_open=False)
 
@@ -99,6 +103,7 @@ def answered(
     model: str,
     file: str | None,
     example: str | None,
+    text: str,
     row: float,
     target: str,
     preset: str,
@@ -111,12 +116,13 @@ def answered(
     try:
         choice = models[model]
         beside = choice if second == SAME else models[second]
-        source = given(file, example, choice)
         pairs = [(choice, preset)]
         if other != NOTHING or beside is not choice:
             pairs.append((beside, preset if other == NOTHING else other))
-        question = [(each, Question(source, int(row), target, name, layer)) for each, name in pairs]
-        answers = [answer(each, asked, words) for each, asked in question]
+        answers = []
+        for each, name in pairs:
+            source, is_text = given(each, file, example, text)
+            answers.append(answer(each, Question(source, is_text, int(row), target, name, layer), words))
         return answers, shown(answers, shared=shared)
     except LRPError as error:
         return [], problem(told(error))
@@ -134,14 +140,18 @@ def downloads(answers: Sequence[Answer], folder: Path) -> list[gradio.DownloadBu
     return [*made, *(gradio.DownloadButton(visible=False) for _ in range(2 - len(made)))]
 
 
-def given(file: str | None, example: str | None, choice: Choice) -> str:
-    """Return the file that was dropped, else the example."""
+def given(choice: Choice, file: str | None, example: str | None, text: str) -> tuple[str, bool]:
+    """Return the text where there is one that the model can read; else the file that was dropped, or the example."""
+    if choice.tokenizer is not None and text.strip():
+        return text, True
     if file is not None:
         check(Path(file))
-        return file
-    if example in choice.examples and example is not None:
-        return example
-    raise InputError("there is nothing to explain", where="input", cure="drop a file")
+        return file, False
+    if example is not None and example in choice.examples:
+        return example, False
+    raise InputError(
+        "there is nothing to explain", where="input", cure="drop a file, or write a text where one is read"
+    )
 
 
 def targets(choice: Choice) -> list[str]:

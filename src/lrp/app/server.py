@@ -60,6 +60,7 @@ def serve(choices: Sequence[Choice], words: Words, *, port: int, ready: Callable
                 footer_links=[],
                 run_history=False,
                 max_file_size=MAX_BYTES,
+                show_error=False,
                 ssr_mode=False,
                 enable_monitoring=False,
                 pwa=False,

@@ -14,7 +14,9 @@ from torch import Tensor
 from lrp import viz
 from lrp.app.answers import INPUT, Answer
 from lrp.engine.structure import tensors_in
+from lrp.report.pictures import traces
 from lrp.report.words import explained, number
+from lrp.text import TextRelevance
 from lrp.viz.colors import colors
 from lrp.viz.heatmap import PERCENTILE
 from lrp.viz.photo import array
@@ -50,53 +52,76 @@ def column(answer: Answer, scale: float) -> str:
     """Return what stands below one title."""
     r = answer.result
     facts = {
-        "Explained": f"{number(float(r.explained))}, {explained(r, 0, answer.labels)}",
+        "Explained": f"{number(float(r.explained))}, {target(answer)}",
         "Preset": r.composite.name + (f": {r.composite.why}" if r.composite.why else ""),
         "Sum shown": f"{number(float(answer.relevance.sum()))}, at {answer.layer}",
         "Full colour": f"{number(scale)}, the {PERCENTILE:g}th percentile of sizes",
     }
+    if answer.text is not None:
+        facts["Special"] = f"{number(answer.text.special)}, of tokens that are no words"
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>" for name, words in facts.items())
     notes = "".join(f'<p class="lrp-note">{escape(note)}</p>' for note in (*answer.notes, *strange(answer)))
     return f"<h2>{escape(answer.title)}</h2>{drawn(answer, scale)}<dl>{rows}</dl>{notes}{outputs(answer)}"
 
 
 def drawn(answer: Answer, scale: float) -> str:
-    """Return relevance as a picture: few numbers as bars, many as a map, beside the picture where there is one."""
+    """Return relevance as a text in colours, as bars where it is few numbers, else as a map."""
     values = pixels(answer.relevance)
+    if answer.text is not None and answer.layer == INPUT:
+        return text(answer.text, values[0] / scale)
     if values.size <= FEW:
         return bars(answer, values.reshape(-1), scale)
     rgb = colors(np.nan_to_num(values) / scale)
     rgb[~np.isfinite(values)] = 0
     height, width = values.shape
     words = f"Relevance at {answer.layer} by {answer.title}, {width} x {height}: red supports, blue opposes"
+    heatmap = picture(Image.fromarray(np.round(rgb).astype(np.uint8)), words)
     if answer.relevance.dim() < 3:
-        return picture(Image.fromarray(np.round(rgb).astype(np.uint8)), words, "lrp-strip")
-    maps = [picture(Image.fromarray(np.round(rgb).astype(np.uint8)), words)]
+        lines = None if answer.given is None else traces(array(answer.given).reshape(-1, answer.given.shape[-1]))
+        line = "" if lines is None else f'<img alt="{escape(lines.caption)}" src="{lines.uri}">'
+        return f'<div class="lrp-signal" style="--height: {max(5, height)}rem">{heatmap}{line}</div>'
     if answer.picture is not None and answer.layer == INPUT:
-        maps.insert(0, picture(answer.picture, "What the model was shown"))
-    return f'<div class="lrp-maps">{"".join(maps)}</div>'
+        heatmap = picture(answer.picture, "What the model was shown") + heatmap
+    return f'<div class="lrp-maps">{heatmap}</div>'
 
 
-def picture(image: Image.Image, words: str, kind: str = "") -> str:
+def picture(image: Image.Image, words: str) -> str:
     """Return a picture inside the page."""
     data = base64.b64encode(viz.png_bytes(image)).decode()
-    return f'<img class="{kind}" alt="{escape(words)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
+
+
+def text(explained: TextRelevance, shares: Array) -> str:
+    """Return words on their colours, in letters that can be read on them."""
+    words = []
+    for word, rgb in zip(explained.words, np.round(colors(shares)), strict=True):
+        letters = "#000" if (rgb / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18 else "#fff"
+        style = f"background: rgb({','.join(f'{level:.0f}' for level in rgb)}); color: {letters}"
+        words.append(f'<span style="{style}" title="{number(word.relevance)}">{escape(word.text)}</span>')
+    return f'<p class="lrp-text">{" ".join(words)}</p>'
 
 
 def bars(answer: Answer, values: Array, scale: float) -> str:
-    """Return a table of numbers, the largest first, each with a bar."""
-    features = answer.features if answer.layer == INPUT else ()
-    names = features or [f"{answer.layer} {place}" for place in range(len(values))]
+    """Return a table of numbers, the largest first, each with a bar to the right (supports) or left of the middle."""
+    names = answer.features if answer.features and answer.layer == INPUT else [f"[{n}]" for n in range(len(values))]
+    given = np.empty(0) if answer.given is None else array(answer.given).reshape(-1)
     lines = []
     for place in np.argsort(-np.abs(values), kind="stable"):
-        share = min(abs(values[place]) / scale, 1)
-        kind = "supports" if values[place] > 0 else "opposes"
-        bar = f'<span class="lrp-bar {kind}" style="width: {50 * share:.1f}%"></span>'
+        width = 50 * min(abs(values[place]) / scale, 1)
+        kind, start = ("supports", 50.0) if values[place] > 0 else ("opposes", 50 - width)
+        bar = f'<span class="lrp-bar {kind}" style="margin-left: {start:.1f}%; width: {width:.1f}%"></span>'
+        value = f"<td>{given[place]:.5g}</td>" if len(given) else ""
         lines.append(
-            f"<tr><th scope=row>{escape(names[place])}</th><td>{number(values[place])}</td><td>{bar}</td></tr>"
+            f"<tr><th scope=row>{escape(names[place])}</th>{value}<td>{number(values[place])}</td><td>{bar}</td></tr>"
         )
-    head = "<thead><tr><th scope=col>Number</th><th scope=col>Relevance</th><th scope=col>Size</th></tr></thead>"
-    return f'<table class="lrp-bars">{head}<tbody>{"".join(lines)}</tbody></table>'
+    value = "<th scope=col>Value</th>" if len(given) else ""
+    head = f"<tr><th scope=col>Number</th>{value}<th scope=col>Relevance</th><th scope=col>Bar</th></tr>"
+    return f'<table class="lrp-bars"><thead>{head}</thead><tbody>{"".join(lines)}</tbody></table>'
+
+
+def target(answer: Answer) -> str:
+    """Return what was explained, in words."""
+    return explained(answer.result, 0, answer.labels) if answer.text is None else answer.text.target
 
 
 def outputs(answer: Answer) -> str:

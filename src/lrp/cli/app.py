@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def app(models: tuple[str, ...], weights: tuple[str, ...], port: int, **options:
     require()
     serve(
         named(models, weights, Request("", **options)) if models else [demo()],
-        Words(target_of, composite_of, presets_known()),
+        Words(target_of, partial(target_of, labels=()), composite_of, presets_known()),
         port=port,
         ready=lambda address: click.echo(f"{address} (Ctrl+C ends it)"),
     )
