@@ -80,13 +80,13 @@ def test_an_image_is_explained_by_two_presets_beside_each_other(page: Page, phot
     explain(page)
     titles = page.locator("#lrp-result h2")
     expect(titles).to_have_text(["nets.py:Net, zero", "nets.py:Net, epsilon:epsilon=0.5"], timeout=PATIENCE)
-    expect(page.get_by_alt_text("What the model was shown")).to_have_count(2)
+    expect(page.get_by_alt_text("The same over the picture that the model was shown")).to_have_count(2)
     for name in ("nets.py:Net, zero, 32 x 32", "nets.py:Net, epsilon:epsilon=0.5, 32 x 32"):
         heatmap = page.get_by_alt_text(f"Relevance at the input by {name}")
         expect(heatmap).to_be_visible()
         assert heatmap.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [32, 32]
-    shown = [text.split() for text in page.locator("dt:text('Full colour') + dd").all_inner_texts()]
-    assert shown[0] == shown[1]
+    first, second = page.locator("dt:text('Colours') + dd").all_inner_texts()
+    assert first == second
     zero, epsilon = (float(number) for number in row(page, "reached the input"))
     kept = [float(number) for number in row(page, "kept as bias")]
     explained = [float(number) for number in row(page, "explained")]
@@ -102,7 +102,7 @@ def test_each_map_can_have_its_own_scale(page: Page, photograph: Path) -> None:
     page.get_by_label("One colour scale for both").uncheck()
     explain(page)
     expect(page.locator("#lrp-result h2")).to_have_count(2, timeout=PATIENCE)
-    first, second = page.locator("dt:text('Full colour') + dd").all_inner_texts()
+    first, second = page.locator("dt:text('Colours') + dd").all_inner_texts()
     assert first != second
 
 

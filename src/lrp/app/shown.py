@@ -18,7 +18,8 @@ from lrp.report.pictures import traces
 from lrp.report.words import explained, number
 from lrp.text import TextRelevance
 from lrp.viz.colors import colors
-from lrp.viz.heatmap import PERCENTILE
+from lrp.viz.figure import Scale, scale_of
+from lrp.viz.heatmap import PERCENTILE, laid_over
 from lrp.viz.photo import array
 
 __all__ = ["problem", "shown"]
@@ -43,19 +44,26 @@ def problem(words: str) -> str:
 def shown(answers: Sequence[Answer], *, shared: bool) -> str:
     """Return the HTML of one answer, or of several beside each other, on one scale for all or each on its own."""
     maps = [pixels(each.relevance) for each in answers]
-    scales = [scale_of(maps)] * len(maps) if shared else [scale_of([each]) for each in maps]
-    columns = "".join(f"<section>{column(each, scale)}</section>" for each, scale in zip(answers, scales, strict=True))
+    scales = [common(*maps)] * len(maps) if shared else [common(each) for each in maps]
+    columns = "".join(
+        f"<section>{column(each, colour)}</section>" for each, colour in zip(answers, scales, strict=True)
+    )
     return f'<div class="lrp-answers">{columns}</div>{KEY}{ledger(answers)}'
 
 
-def column(answer: Answer, scale: float) -> str:
+def common(*maps: Array) -> Scale:
+    """Return one scale for these maps."""
+    return scale_of(maps, PERCENTILE, "RdBu_r", odd=0)
+
+
+def column(answer: Answer, scale: Scale) -> str:
     """Return what stands below one title."""
     r = answer.result
     facts = {
         "Explained": f"{number(float(r.explained))}, {target(answer)}",
         "Preset": r.composite.name + (f": {r.composite.why}" if r.composite.why else ""),
         "Sum shown": f"{number(float(answer.relevance.sum()))}, at {answer.layer}",
-        "Full colour": f"{number(scale)}, the {PERCENTILE:g}th percentile of sizes",
+        "Colours": scale.words,
     }
     if answer.text is not None:
         facts["Special"] = f"{number(answer.text.special)}, of tokens that are no words"
@@ -64,30 +72,32 @@ def column(answer: Answer, scale: float) -> str:
     return f"<h2>{escape(answer.title)}</h2>{drawn(answer, scale)}<dl>{rows}</dl>{notes}{outputs(answer)}"
 
 
-def drawn(answer: Answer, scale: float) -> str:
+def drawn(answer: Answer, scale: Scale) -> str:
     """Return relevance as a text in colours, as bars where it is few numbers, else as a map."""
     values = pixels(answer.relevance)
+    shares = np.nan_to_num(scale.shares(values))
     if answer.text is not None and answer.layer == INPUT:
-        return text(answer.text, values[0] / scale)
+        return text(answer.text, shares[0])
     if values.size <= FEW:
-        return bars(answer, values.reshape(-1), scale)
-    rgb = colors(np.nan_to_num(values) / scale)
-    rgb[~np.isfinite(values)] = 0
+        return bars(answer, values.reshape(-1), shares.reshape(-1))
     height, width = values.shape
     words = f"Relevance at {answer.layer} by {answer.title}, {width} x {height}: red supports, blue opposes"
-    heatmap = picture(Image.fromarray(np.round(rgb).astype(np.uint8)), words)
+    rgb = colors(shares)
+    rgb[~np.isfinite(values)] = 0
+    heatmap = picture(rgb, words)
     if answer.relevance.dim() < 3:
         lines = None if answer.given is None else traces(array(answer.given).reshape(-1, answer.given.shape[-1]))
         line = "" if lines is None else f'<img alt="{escape(lines.caption)}" src="{lines.uri}">'
         return f'<div class="lrp-signal" style="--height: {max(5, height)}rem">{heatmap}{line}</div>'
     if answer.picture is not None and answer.layer == INPUT:
-        heatmap = picture(answer.picture, "What the model was shown") + heatmap
+        grey = np.asarray(answer.picture.convert("L"), dtype=np.float64)
+        heatmap += picture(laid_over(shares, grey), "The same over the picture that the model was shown")
     return f'<div class="lrp-maps">{heatmap}</div>'
 
 
-def picture(image: Image.Image, words: str) -> str:
-    """Return a picture inside the page."""
-    data = base64.b64encode(viz.png_bytes(image)).decode()
+def picture(rgb: Array, words: str) -> str:
+    """Return colours as a picture inside the page."""
+    data = base64.b64encode(viz.png_bytes(Image.fromarray(np.round(rgb).astype(np.uint8)))).decode()
     return f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
 
 
@@ -101,13 +111,13 @@ def text(explained: TextRelevance, shares: Array) -> str:
     return f'<p class="lrp-text">{" ".join(words)}</p>'
 
 
-def bars(answer: Answer, values: Array, scale: float) -> str:
+def bars(answer: Answer, values: Array, shares: Array) -> str:
     """Return a table of numbers, the largest first, each with a bar to the right (supports) or left of the middle."""
     names = answer.features if answer.features and answer.layer == INPUT else [f"[{n}]" for n in range(len(values))]
     given = np.empty(0) if answer.given is None else array(answer.given).reshape(-1)
     lines = []
     for place in np.argsort(-np.abs(values), kind="stable"):
-        width = 50 * min(abs(values[place]) / scale, 1)
+        width = 50 * abs(shares[place])
         kind, start = ("supports", 50.0) if values[place] > 0 else ("opposes", 50 - width)
         bar = f'<span class="lrp-bar {kind}" style="margin-left: {start:.1f}%; width: {width:.1f}%"></span>'
         value = f"<td>{given[place]:.5g}</td>" if len(given) else ""
@@ -184,9 +194,3 @@ def pixels(relevance: Tensor) -> Array:
     steps = -(-rows.shape[1] // WIDE)
     starts = np.arange(0, rows.shape[1], steps)
     return np.asarray(np.add.reduceat(rows, starts, axis=1) / np.diff([*starts, rows.shape[1]]))
-
-
-def scale_of(maps: Sequence[Array]) -> float:
-    """Return the size that gets the full colour, one for all maps."""
-    sizes = np.concatenate([np.abs(each[np.isfinite(each)]) for each in maps])
-    return (float(np.percentile(sizes, PERCENTILE)) or float(sizes.max())) or 1.0 if sizes.size else 1.0
