@@ -64,6 +64,7 @@ class Served:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
+    """Start it and stop it; it must then have deleted what was uploaded."""
     (folder / "nets.py").write_text(MODELS)
     (folder / "labels.txt").write_text(LABELS)
     log = folder / "asked.txt"
@@ -71,8 +72,9 @@ def serving(folder: Path) -> Iterator[Served]:
     models = [f"{folder / 'nets.py'}:{name}" for name in ("Net", "Table", "Broken")]
     command = [sys.executable, "-c", START.format(log=str(log)), "app", *models, "--port", "0"]
     command += ["--labels", str(folder / "labels.txt"), "--size", "32"]
+    (folder / "tmp").mkdir()
     with (folder / "stderr.txt").open("w") as errors:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder / "tmp")}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment)
         try:
             assert process.stdout is not None
@@ -82,3 +84,5 @@ def serving(folder: Path) -> Iterator[Served]:
         finally:
             process.terminate()
             process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not list((folder / "tmp").glob("lrp-app-*")), "uploads outlive the app"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,9 +70,13 @@ def serve(choices: Sequence[Choice], words: Words, *, port: int, ready: Callable
                 theme=theme(),
                 css=STYLE,
             )
-            server = uvicorn.Server(uvicorn.Config(Guard(pages, port, Path(folder)), log_level="warning"))
+            guard = Guard(pages, port, Path(folder))
+            server = uvicorn.Server(uvicorn.Config(guard, log_level="warning", timeout_graceful_shutdown=2))
+            # uvicorn raises the signal that stopped it once more: as an exception, so that the folder is deleted
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             ready(f"http://{HERE}:{port}")
-            server.run(sockets=[listening])
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listening])
 
 
 def bound(port: int) -> socket.socket:
