@@ -25,6 +25,13 @@ DROP = """([name, data]) => {
     return transfer;
 }"""
 
+OPAQUE = """() => {
+    for (let e = document.querySelector("#lrp-result h2"); e; e = e.parentElement)
+        if (getComputedStyle(e).opacity !== "1") return false;
+    return true;
+}"""
+"""Gradio fades results in."""
+
 
 @pytest.fixture
 def page(served: Served, visit: Visit) -> Page:
@@ -218,6 +225,7 @@ def test_everyone_can_use_it(served: Served, visit: Visit, photograph: Path, con
     choose(page, "Beside it: preset", "zero")
     explain(page)
     expect(page.locator("#lrp-result h2")).to_have_count(2, timeout=PATIENCE)
+    page.wait_for_function(OPAQUE)
     found = Axe().run(page).response["violations"]
     assert [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")] == []
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

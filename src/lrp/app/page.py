@@ -5,11 +5,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio
 
-from lrp.app.answers import INPUT, Answer, Question, answer
+from lrp.app.answers import INPUT, Question, answer
 from lrp.app.choice import Choice, Words
 from lrp.app.shown import problem, shown
 from lrp.app.uploads import ENDINGS, check, told
@@ -23,6 +23,22 @@ MAX_LETTERS = 10_000
 NOTHING = "nothing"
 SAME = "the same model"
 RANKS = ("top", "top:2", "top:3")
+
+
+class Form(NamedTuple):
+    """What the form says, field by field."""
+
+    model: str
+    file: str | None
+    example: str | None
+    text: str
+    row: float
+    target: str
+    preset: str
+    layer: str
+    other: str
+    second: str
+    shared: bool
 
 
 def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks:
@@ -68,8 +84,9 @@ def page(choices: Sequence[Choice], words: Words, folder: Path) -> gradio.Blocks
                     saves = [gradio.DownloadButton("Save the report", visible=False) for _ in range(2)]
 
         def explain(*asked: Any) -> list[Any]:
-            answers, html = answered(models, words, *asked)
-            return [html, *downloads(answers, folder)]
+            html, reports = answered(Form(*asked), models, words, folder)
+            filled = [gradio.DownloadButton(f"Save the report of {t}", value=p, visible=True) for t, p in reports]
+            return [html, *filled, *(gradio.DownloadButton(visible=False) for _ in saves[len(reports) :])]
 
         def chosen(name: str) -> list[Any]:
             choice = models[name]
@@ -97,58 +114,36 @@ def theme() -> gradio.themes.Base:
     )
 
 
-def answered(
-    models: dict[str, Choice],
-    words: Words,
-    model: str,
-    file: str | None,
-    example: str | None,
-    text: str,
-    row: float,
-    target: str,
-    preset: str,
-    layer: str,
-    other: str,
-    second: str,
-    shared: bool,
-) -> tuple[list[Answer], str]:
-    """Return the answers to what the form says and their HTML; none, and what is wrong with it."""
+def answered(form: Form, models: dict[str, Choice], words: Words, folder: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Return the HTML of the answers, and title and path of the report of each; or what is wrong, and no reports."""
     try:
-        choice = models[model]
-        beside = choice if second == SAME else models[second]
-        pairs = [(choice, preset)]
-        if other != NOTHING or beside is not choice:
-            pairs.append((beside, preset if other == NOTHING else other))
+        choice = models[form.model]
+        beside = choice if form.second == SAME else models[form.second]
+        pairs = [(choice, form.preset)]
+        if form.other != NOTHING or beside is not choice:
+            pairs.append((beside, form.preset if form.other == NOTHING else form.other))
         answers = []
-        for each, name in pairs:
-            source, is_text = given(each, file, example, text)
-            answers.append(answer(each, Question(source, is_text, int(row), target, name, layer), words))
-        return answers, shown(answers, shared=shared)
+        for each, preset in pairs:
+            source, is_text = given(each, form)
+            question = Question(source, is_text, int(form.row), form.target, preset, form.layer)
+            answers.append(answer(each, question, words))
+        return shown(answers, shared=form.shared), [(each.title, str(each.report(folder))) for each in answers]
     except LRPError as error:
-        return [], problem(told(error))
+        return problem(told(error)), []
     except Exception as error:  # the model's own code
         traceback.print_exc()
-        return [], problem(told(error))
+        return problem(told(error)), []
 
 
-def downloads(answers: Sequence[Answer], folder: Path) -> list[gradio.DownloadButton]:
-    """Return the two buttons that save reports, hidden where there is none."""
-    made = [
-        gradio.DownloadButton(f"Save the report of {each.title}", value=str(each.report(folder)), visible=True)
-        for each in answers
-    ]
-    return [*made, *(gradio.DownloadButton(visible=False) for _ in range(2 - len(made)))]
-
-
-def given(choice: Choice, file: str | None, example: str | None, text: str) -> tuple[str, bool]:
+def given(choice: Choice, form: Form) -> tuple[str, bool]:
     """Return the text where there is one that the model can read; else the file that was dropped, or the example."""
-    if choice.tokenizer is not None and text.strip():
-        return text, True
-    if file is not None:
-        check(Path(file))
-        return file, False
-    if example is not None and example in choice.examples:
-        return example, False
+    if choice.tokenizer is not None and form.text.strip():
+        return form.text, True
+    if form.file is not None:
+        check(Path(form.file))
+        return form.file, False
+    if form.example is not None and form.example in choice.examples:
+        return form.example, False
     raise InputError(
         "there is nothing to explain", where="input", cure="drop a file, or write a text where one is read"
     )

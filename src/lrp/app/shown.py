@@ -29,7 +29,8 @@ Array = NDArray[np.float64]
 FEW = 64
 """As many numbers are listed; more of them are a picture."""
 BEST = 5
-WIDE = 1000
+WIDE, TALL = 1000, 40
+"""The most columns of a signal, and the height of its picture in lines of text."""
 KEY = (
     '<p class="lrp-key"><span class="supports"></span> Red supports, <span class="opposes"></span> blue opposes, '
     "white is zero.</p>"
@@ -68,7 +69,7 @@ def column(answer: Answer, scale: Scale) -> str:
     if answer.text is not None:
         facts["Special"] = f"{number(answer.text.special)}, of tokens that are no words"
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>" for name, words in facts.items())
-    notes = "".join(f'<p class="lrp-note">{escape(note)}</p>' for note in (*answer.notes, *strange(answer)))
+    notes = "".join(f'<p class="lrp-note">{escape(note)}</p>' for note in (*answer.notes, *remarks(answer)))
     return f"<h2>{escape(answer.title)}</h2>{drawn(answer, scale)}<dl>{rows}</dl>{notes}{outputs(answer)}"
 
 
@@ -88,7 +89,7 @@ def drawn(answer: Answer, scale: Scale) -> str:
     if answer.relevance.dim() < 3:
         lines = None if answer.given is None else traces(array(answer.given).reshape(-1, answer.given.shape[-1]))
         line = "" if lines is None else f'<img alt="{escape(lines.caption)}" src="{lines.uri}">'
-        return f'<div class="lrp-signal" style="--height: {max(5, height)}rem">{heatmap}{line}</div>'
+        return f'<div class="lrp-signal" style="--height: {min(max(5, height), TALL)}rem">{heatmap}{line}</div>'
     if answer.picture is not None and answer.layer == INPUT:
         grey = np.asarray(answer.picture.convert("L"), dtype=np.float64)
         heatmap += picture(laid_over(shares, grey), "The same over the picture that the model was shown")
@@ -176,10 +177,15 @@ def named(index: int, labels: Sequence[str]) -> str:
     return f"class {index}" + (f", {labels[index]}" if index < len(labels) else "")
 
 
-def strange(answer: Answer) -> list[str]:
-    """Return what to say of numbers that are none."""
+def remarks(answer: Answer) -> list[str]:
+    """Return what to say of a picture: what is averaged, and numbers that are none."""
+    found = []
+    if answer.relevance.dim() in (1, 2) and answer.relevance.shape[-1] > WIDE:
+        found.append(f"each column is the mean of {-(-answer.relevance.shape[-1] // WIDE)} steps")
     count = int((~answer.relevance.isfinite()).sum())
-    return [f"{count} numbers are NaN or infinite; they are black, or without a bar"] if count else []
+    if count:
+        found.append(f"{count} numbers are NaN or infinite; they are black, or without a bar")
+    return found
 
 
 def pixels(relevance: Tensor) -> Array:
