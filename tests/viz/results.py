@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import lrp
+from lrp.text import Piece, TextRelevance
 
 
 class Weighted(nn.Module):
@@ -43,6 +44,13 @@ def result(*relevance: Any, values: Any = None, bias: float = 0.0) -> lrp.Releva
 def with_relevance(r: lrp.Relevance, relevance: Any) -> lrp.Relevance:
     """The same result with other numbers, such as no model gives."""
     return replace(r, input=torch.as_tensor(relevance, dtype=torch.float64))
+
+
+def text(*pieces: tuple[str, float], target: str = "'x'", layers: Any = None) -> TextRelevance:
+    """A text whose tokens have this relevance, each a word."""
+    made = [Piece(word, relevance) for word, relevance in pieces]
+    r = result([[relevance for _, relevance in pieces if np.isfinite(relevance)]], bias=10.0)
+    return TextRelevance(made, made, target, replace(r, layers=layers or {}))
 
 
 def network() -> tuple[nn.Module, Tensor]:
