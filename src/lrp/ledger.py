@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -118,6 +120,29 @@ class Ledger:
         if self.worst is not None:
             lines.append(f"lost most: {self.worst[0]} {_figures(self.worst[1]).strip()}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each amount, its share of the explained output and a bar, red or blue."""
+        rows = [("explained", self.explained), ("sources", self.sources), *self.by_kind().items()]
+        rows.append(("residual", self.residual))
+        single = self.explained.numel() == 1
+        longest = max(float(amount.abs().max()) for _, amount in rows)
+        cells = []
+        for name, amount in rows:
+            figures = f"<th style='text-align:left'>{html.escape(name)}</th><td><code>{_figures(amount)}</code></td>"
+            cells.append(f"<tr>{figures}{_bar(amount, self.explained, longest) if single else ''}</tr>")
+        return (
+            f"<table>{''.join(cells)}</table><p>amplification <code>{_figures(self.amplification).strip()}</code></p>"
+        )
+
+
+def _bar(amount: Tensor, whole: Tensor, longest: float) -> str:
+    """Two cells: the share in percent, and a bar."""
+    value, size = float(amount), float(whole)
+    width = round(120 * abs(value) / longest) if longest > 0 and math.isfinite(value / longest) else 0
+    color = "#b2182b" if value >= 0 else "#2166ac"
+    share = f"{100 * value / size:.3g} %" if size else ""
+    return f"<td>{share}</td><td><div style='width:{width}px;height:.8em;background:{color}'></div></td>"
 
 
 def _figures(amount: Tensor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,12 @@ class Plan:
         head, *body = self._cells()
         columns = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
         rows = "".join(f"<tr>{_html(row, len(head))}</tr>" for row in body)
-        return f"<table><tr>{columns}</tr>{rows}</table><p>{self._closing()}</p>"
+        rules = Counter(r.rule or r.family for r in self.rows)
+        counts = ", ".join(f"{html.escape(rule)}: {count}" for rule, count in rules.most_common(6))
+        more = ", ..." if len(rules) > 6 else ""
+        opened = " open" if len(body) <= 30 else ""
+        summary = f"<summary>{len(self.rows)} op calls ({counts}{more}) {self._closing()}</summary>"
+        return f"<details{opened}>{summary}<table><tr>{columns}</tr>{rows}</table></details>"
 
 
 _LONGEST, _SAVED = 100, 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -316,14 +317,27 @@ class Relevance:
         targets = f" and {len(self.explained)} targets" if self.several else ""
         return f"<lrp.Relevance of {self.explained.shape[-1]} samples{targets} by {self.composite.name!r}>"
 
+    def _repr_png_(self) -> bytes | None:
+        """The heatmap of the first sample, where the one input is an image and there is one target."""
+        return import_module("lrp.viz.notebook").thumbnail(self)
+
     def _repr_html_(self) -> str:
-        rows = "".join(
+        """What a notebook shows: the heatmap of an image, the sums, the ledger, the notes; no script."""
+        rows = [
             f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
             for name, text in self._summary()
-        )
-        ledger = "" if self.ledger is None else f"<pre>{html.escape(str(self.ledger))}</pre>"
+        ]
+        first = len(rows) - len(self.layers)
+        table = f"<table>{''.join(rows[:first])}</table>"
+        if self.layers:
+            kept = f"<summary>{len(self.layers)} kept layers</summary><table>{''.join(rows[first:])}</table>"
+            table += f"<details>{kept}</details>"
+        png = self._repr_png_()
+        data = "" if png is None else b64encode(png).decode()
+        picture = f"<img alt='relevance of the first sample' src='data:image/png;base64,{data}'>" if data else ""
+        ledger = "" if self.ledger is None else self.ledger._repr_html_()
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        return f"<table>{rows}</table>{ledger}{notes}"
+        return f"<div>{picture}{table}{ledger}{notes}</div>"
 
 
 def named_inputs(structure: Any, prefix: str = "") -> dict[str, Tensor]:
