@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from lrp.models import Inputs, load_inputs
 from lrp.report.words import number
 from tests.cases.texts import build
 
-WORDS = Words(target_of, partial(target_of, labels=()), composite_of, presets_known())
+WORDS = Words(target_of, composite_of, presets_known())
 
 
 def choice(*, features: tuple[str, ...] = ()) -> Choice:

@@ -51,6 +51,15 @@ def test_weights_go_to_models_in_their_order(nets: str, tmp_path: Path, choices:
     assert choices[0].model[0].bias.max().item() < 7
 
 
+def test_a_model_brings_its_tokenizer(tmp_path: Path, choices: list[Any]) -> None:
+    (tmp_path / "reader.py").write_text(
+        "from tests.cases.texts import build\n"
+        "def reader():\n    model, tokenizer = build('classifier')\n    model.tokenizer = tokenizer\n    return model\n"
+    )
+    assert run(f"{tmp_path / 'reader.py'}:reader").exit_code == 0
+    assert choices[0].tokenizer("The capital")["input_ids"]
+
+
 def test_weights_are_for_all_models_or_none(nets: str, choices: list[Any]) -> None:
     result = run(f"{nets}:Net", f"{nets}:Table", "--weights", "w.pth")
     assert result.exit_code == 2

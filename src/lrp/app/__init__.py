@@ -2,7 +2,7 @@
 
 - choice: the models that were named at the start, and the words that the page understands
 - uploads: what may be dropped, and errors without the server's folders
-- answers: one question -> a `Relevance`
+- answers: one question about a file or a text -> a `Relevance`
 - shown: answers side by side -> HTML
 - page: the form, in gradio
 - guard: which requests are answered

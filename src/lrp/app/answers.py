@@ -95,23 +95,21 @@ def answer(choice: Choice, question: Question, words: Words) -> Answer:
         LRPError: what is wrong with the input, the words, or the model.
     """
     preset = question.preset.strip() or "auto"
+    asked = (question.target.strip(),) if question.target.strip() not in ("", "top") else ()
     how: dict[str, Any] = {
+        "target": words.target(asked, choice.labels),
         "composite": words.composite(preset),
         "keep": [] if question.layer == INPUT else [question.layer],
     }
-    asked = (question.target.strip(),) if question.target.strip() not in ("", "top") else ()
     folder = importable(choice.spec) if choice.spec else nullcontext()
     with folder, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", LRPWarning)
         if question.is_text:
-            text = lrp.explain_text(
-                choice.model, choice.tokenizer, question.source, target=words.text_target(asked), **how
-            )
-            inputs, result = None, text.relevance
+            text, inputs = lrp.explain_text(choice.model, choice.tokenizer, question.source, **how), None
+            result = text.relevance
         else:
             text, inputs = None, choice.read(question.source)
-            sample = sample_of(inputs, question.row, choice.model)
-            result = lrp.explain(choice.model, sample, target=words.target(asked, choice.labels), **how)
+            result = lrp.explain(choice.model, sample_of(inputs, question.row, choice.model), **how)
     if result.explained.shape != (1,):
         seen = f"explained output of shape {tuple(result.explained.shape)}"
         cure = "the first axis of the input must be the sample axis"

