@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lrp.targets import Token
+from lrp.targets import At, Region, Token
 
 __all__ = ["NETWORKS", "RATE", "SileroVAD", "Subject", "folder", "silero_script", "vowel"]
 
@@ -222,8 +222,9 @@ def mtcnn(name: str, size: int) -> Callable[[], Subject]:
         face = torch.from_numpy(skimage.data.astronaut()[55:185, 160:290].copy()).float().permute(2, 0, 1)[None]
         x = (F.interpolate(face, (size, size), mode="area") - 127.5) / 128
         with torch.no_grad():
-            likely = float(model(x)[-1].flatten(1)[:, 1].max())
-        return Subject(model, x, lambda output: output[-1].flatten(1)[:, 1], f"the astronaut's face: {likely:.3f}")
+            output = model(x)[-1]
+        face_class = 1 if output.dim() == 2 else Region(torch.ones(output.shape[2:]), 1)
+        return Subject(model, x, At("-1", face_class), f"the astronaut's face: {float(output.flatten(1)[:, 1]):.3f}")
 
     return load
 
