@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import lrp
-from lrp import errors, on, rules
+from lrp import errors, on, rules, targets
 from tests.cases.networks import CASES, prepare
 
 MLP, X = CASES["mlp"].build(), CASES["mlp"].inputs()
@@ -212,3 +212,28 @@ def test_half_precision_is_explained_in_single_precision(name: str, dtype: torch
     assert float(r.ledger.residual.abs()) <= tolerance * float(r.ledger.scale)
     truth = lrp.explain(model.double(), x.double(), target=0).input
     assert float((r.input - truth).abs().max()) <= 2 * tolerance * float(truth.abs().max())
+
+
+@pytest.mark.parametrize(("scale", "x"), [(1e-4, 1e4), (20.0, 1e-2), (150.0, 1e-2)])
+@pytest.mark.parametrize("target", [0, targets.Several(0, 1)])
+def test_small_relevance_is_not_lost_in_float16(scale: float, x: float, target: Any):
+    """Per unit of activation it is 1e-8 here, below all numbers of float16; or so large that a gain would overflow."""
+    inputs = torch.tensor([[x, 0.7 * x], [0.3 * x, x]]).half()
+    r = lrp.explain(lambda x: x * scale * scale, inputs, target=target, ledger="calls")
+    truth = lrp.explain(lambda x: x * scale * scale, inputs.double(), target=target)
+    torch.testing.assert_close(r.input, truth.input.float(), rtol=2e-3, atol=0)
+    assert bool((r.ledger.residual.abs() <= 2e-3 * r.ledger.scale).all())
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv1d_net"])
+def test_under_autocast_the_map_is_that_of_the_model_up_to_rounding(name: str):
+    model, x = CASES[name].build().float(), CASES[name].inputs().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        r = lrp.explain(model, x, target=0)
+    assert r.input.dtype == torch.float32
+    assert r.output.dtype == torch.bfloat16
+    assert float(r.ledger.residual.abs()) <= 1e-3 * float(r.ledger.scale)
+    truth = lrp.explain(model, x, target=0).input
+    apart = float((r.input - truth).abs().max() / truth.abs().max())
+    assert 0 < apart <= 8e-3, f"{apart:.2g} of the largest number apart"
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())

@@ -19,6 +19,10 @@ from lrp.errors import ModelError
 __all__ = ["Measured", "Row", "prepare", "propagate", "total"]
 
 
+GAINS = (4096, 64)
+"""Seeds of the backward pass in float16, largest first."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the ledger: what one op call kept.
@@ -100,7 +104,7 @@ def propagate(
             measures.want(probe)
     leaves = [entry.leaf for entry in entries]
     wanted: list[Any] = [*measures.edges.values(), *leaves]
-    found = _backward(explained, wanted, seed, retain)
+    found = _within_range(explained, wanted, seed, retain, {c.dtype for c in on_the_way} | {explained.dtype})
     kept = found[len(measures.edges) :]
     measures.multipliers = dict(zip(measures.edges, found, strict=False))
     lost = _lost(measured_calls, entries, kept, measures, several) if run.books == "calls" else None
@@ -112,6 +116,20 @@ def propagate(
         lost,
         _cut(entries, kept, several),
     )
+
+
+def _within_range(
+    explained: Tensor, wanted: Sequence[Any], seed: Tensor, retain: bool, dtypes: Set[torch.dtype | None]
+) -> Sequence[Tensor | None]:
+    """The multipliers at `wanted`; on the way through float16 they are larger, as it has nothing below 6e-8.
+
+    What arrives is linear in the seed. A gain under which it goes beyond 65504 somewhere is too large.
+    """
+    for gain in GAINS if torch.float16 in dtypes else ():
+        found = _backward(explained, wanted, seed * gain, retain=True)
+        if all(bool(torch.isfinite(m).all()) for m in found if m is not None):
+            return [None if m is None else wide(m) / gain for m in found]
+    return _backward(explained, wanted, seed, retain)
 
 
 def _backward(explained: Tensor, wanted: Sequence[Any], seed: Tensor, retain: bool) -> Sequence[Tensor | None]:
