@@ -186,12 +186,13 @@ def finish(fig: Figure, cmap: str, title: str | None, sentences: Iterable[str]) 
     return fig
 
 
-def explained(r: Relevance, sample: int | None) -> str:
+def explained(r: Relevance, sample: int | None, words: str = "") -> str:
     """The sentence that says what was explained, of one sample or of all, and by which composite."""
     if sample is None and len(r.explained) > 1:
         value = f"{number(float(r.explained.sum()))} in all of {len(r.explained)} samples"
-        return f"Explained: {aim(r, None)}, {value}, by {r.composite.name}."
-    return f"Explained: {aim(r, sample or 0)}, {number(float(r.explained[sample or 0]))}, by {r.composite.name}."
+        return f"Explained: {words or aim(r, None)}, {value}, by {r.composite.name}."
+    value = number(float(r.explained[sample or 0]))
+    return f"Explained: {words or aim(r, sample or 0)}, {value}, by {r.composite.name}."
 
 
 def aim(r: Relevance, sample: int | None) -> str:
@@ -204,10 +205,10 @@ def aim(r: Relevance, sample: int | None) -> str:
     return f"{words} ({int(r.indices[sample])})"
 
 
-def shown(total: float, whole: float) -> str:
+def shown(total: float, whole: float, what: str = "Sum shown") -> str:
     """The sentence that says what the relevance shown adds up to."""
     share = f", {percent(total / whole)} of the explained value" if whole and np.isfinite(total) else ""
-    return f"Sum shown: {number(total)}{share}."
+    return f"{what}: {number(total)}{share}."
 
 
 def percent(share: float) -> str:

@@ -63,8 +63,7 @@ def image(
         MissingExtraError: matplotlib is not installed.
     """
     r = single(r, "image")
-    if mode not in MODES:
-        raise InputError("there is no such mode", where="mode", seen=repr(mode), cure=nearest(mode, list(MODES)))
+    _check(mode)
     chosen = parts(r, "image", input, numbers(samples, len(r.explained), 4))
     pictures = picture if isinstance(picture, (list, tuple)) else [picture] * len(chosen)
     if len(pictures) != len(chosen):
@@ -113,8 +112,7 @@ def compare(
     if isinstance(results, Mapping):
         titles, results = [str(key) for key in results], list(results.values())
     several = results.split() if isinstance(results, Relevance) else [one for r in results for one in r.split()]
-    if mode not in MODES:
-        raise InputError("there is no such mode", where="mode", seen=repr(mode), cure=nearest(mode, list(MODES)))
+    _check(mode)
     if titles is not None and len(titles) != len(several):
         seen = f"{len(titles)} titles, {len(several)} results"
         raise InputError("each result has one title", where="titles", seen=seen)
@@ -248,6 +246,11 @@ def _grid(
     if scale is not None:
         color_bar(fig, axes, scale, label="relevance of a pixel")
     return finish(fig, cmap, title, sentences)
+
+
+def _check(mode: str) -> None:
+    if mode not in MODES:
+        raise InputError("there is no such mode", where="mode", seen=repr(mode), cure=nearest(mode, list(MODES)))
 
 
 def _sums(part: Part) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lrp.errors import InputError, nearest
 from lrp.text import Piece, TextRelevance
-from lrp.viz.figure import Scale, number, scale_of, shown
+from lrp.viz.figure import Scale, explained, number, scale_of, shown
 
 __all__ = ["tokens"]
 
@@ -44,13 +44,13 @@ def tokens(
         raise InputError("there is no such form", where="form", seen=repr(form), cure=nearest(form, FORMS))
     pieces = list(t.words if words else t.tokens)
     scale = scale_of([np.array([piece.relevance for piece in pieces])], percentile, cmap)
-    sums = shown(sum(piece.relevance for piece in pieces), float(t.relevance.explained[0]))
-    said = f"Explained: {t.target}, {number(float(t.relevance.explained[0]))}, by {t.relevance.composite.name}. "
-    said += f"{sums} Red supports, blue opposes. {scale.words}"
+    said = [explained(t.relevance, 0, t.target)]
+    said.append(shown(sum(piece.relevance for piece in pieces), float(t.relevance.explained[0])))
+    caption = " ".join([*said, "Red supports, blue opposes.", scale.words])
     if form == "html":
-        return _html(pieces, scale, said, title)
+        return _html(pieces, scale, caption, title)
     coloured = " ".join(_terminal(piece, scale, form == "terminal256") for piece in pieces)
-    return "\n".join([*([_printable(title)] if title else []), coloured, _printable(said)])
+    return "\n".join([*([_printable(title)] if title else []), coloured, _printable(caption)])
 
 
 def _html(pieces: Sequence[Piece], scale: Scale, said: str, title: str | None) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lrp.errors import InputError, LayerError, nearest
 from lrp.text import TextRelevance
-from lrp.viz.figure import USUAL, aim, color_bar, explained, figure, finish, number, plain, scale_of, short, show_map
+from lrp.viz.figure import USUAL, color_bar, explained, figure, finish, number, plain, scale_of, short, show_map
 from lrp.viz.parts import layers_of, outermost
 from lrp.viz.photo import array
 
@@ -106,8 +106,11 @@ def layers_by_tokens(
     values.append(np.array([piece.relevance for piece in t.tokens]))
     labels = [f"{short(n, 32)}  ({number(float(v.sum()))})" for n, v in zip([*chosen, "tokens"], values, strict=True)]
     left = len(found) - len(chosen)
-    said = explained(r, 0).replace(f"Explained: {aim(r, 0)}", f"Explained: {t.target}")
-    sentences = [said, "Sum of each layer in brackets.", f"{left} kept layers are left out." if left else ""]
+    sentences = [
+        explained(r, 0, t.target),
+        "Sum of each layer in brackets.",
+        f"{left} kept layers are left out." if left else "",
+    ]
     return _grid(np.stack(values), labels, [piece.text for piece in t.tokens], cmap, percentile, title, sentences)
 
 

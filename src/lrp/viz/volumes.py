@@ -75,6 +75,6 @@ def volume(
         panel.axhline(down, color=scale.palette.ink, linewidth=0.5, linestyle=":")
         panel.axvline(across, color=scale.palette.ink, linewidth=0.5, linestyle=":")
     color_bar(fig, axes, scale, label="relevance of a voxel")
-    sentences = [explained(r, part.sample), shown(part.sum, part.explained).replace("shown", "of the volume")]
+    sentences = [explained(r, part.sample), shown(part.sum, part.explained, "Sum of the volume")]
     sentences += [f"Planes through (depth, row, column) = {place}.", "Red supports, blue opposes.", scale.words]
     return finish(fig, cmap, title, sentences)
