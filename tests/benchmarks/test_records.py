@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import evidence, pages, real_tables, report, speed
+from benchmarks import evidence, pages, precision, real_tables, report, speed
 from benchmarks.coverage import page as coverage
 
 
@@ -15,6 +15,7 @@ def test_the_page_shows_the_records(tmp_path: Path) -> None:
     page.write_text(report.PAGE.read_text())
     report.write_section("speed", speed.table(report.read_record("speed"), report.read_record("speed_zennit")), page)
     report.write_section("faithfulness", evidence.tables(report.read_record("faithfulness")), page)
+    report.write_section("precision", precision.lines(report.read_record("precision")), page)
     for name, lines in real_tables.tables(report.read_record("real")).items():
         report.write_section(name, lines, page)
     assert page.read_text() == report.PAGE.read_text()
