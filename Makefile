@@ -68,7 +68,7 @@ coverage: $(ZOO)/bin/pip ## explain every architecture of torchvision, timm and 
 	ZOO=$(ZOO) benchmarks/coverage/make_coverage.sh
 
 docs: $(DOCS)/.installed ## build the documentation into build/docs/html; its tutorials run, and every warning is an error
-	OMP_NUM_THREADS=1 $(DOCS)/bin/sphinx-build -n -W --keep-going -q -d build/docs/doctrees docs build/docs/html
+	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(DOCS)/bin/sphinx-build -n -W --keep-going -q -d build/docs/doctrees docs build/docs/html
 	@echo "build/docs/html/index.html"
 
 # One stamp per environment: a second `make` installs nothing unless the requirements changed.
