@@ -93,7 +93,7 @@ def named(specs: Sequence[str], weights: Sequence[str], request: Request) -> lis
 def demo() -> Choice:
     """Return EfficientNet-Lite0 with photographs of scikit-image."""
     from lrp.app import Choice
-    from lrp.cli.run import quiet
+    from lrp.cli.messages import quiet
     from lrp.models import Inputs, imagenet
 
     def read(source: str) -> Inputs:

@@ -24,9 +24,9 @@ def demo(out: str, image: str) -> None:
     from pathlib import Path
 
     from lrp.cli.files import write_all
+    from lrp.cli.messages import heard, quiet
     from lrp.cli.pictures import pictures
     from lrp.cli.records import sample_of
-    from lrp.cli.run import heard, quiet
     from lrp.cli.text import ledger, number
     from lrp.errors import InputError
     from lrp.models import imagenet

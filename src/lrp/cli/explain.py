@@ -26,12 +26,13 @@ def explain(context: click.Context, /, out: str | None, format: str | None, **op
     """Explain what MODEL says about each INPUT.
 
     MODEL is file.py:Class (its folder becomes importable, as with `python file.py`) or package.module:callable. It is
-    built, given its weights and put in eval mode.
+    built, given its weights and put in eval mode. hf:FOLDER is what save_pretrained of transformers wrote: read from
+    the disk, out of safetensors, without running code of its own.
 
     INPUT is a file, a folder or a quoted pattern such as "photos/*.jpg": tables (.csv, .parquet: numbers), arrays
     (.npy, or .npz with keyword inputs by name), sounds (.wav, from -1 to 1) and images (RGB from 0 to 1, their own
-    size unless --size says otherwise). The first axis is the sample axis; every sample is explained in a run of its
-    own.
+    size unless --size or --preprocess says otherwise; with hf:FOLDER, its preprocessor_config.json does). The first
+    axis is the sample axis; every sample is explained in a run of its own. --text takes a text instead.
 
     One input gives its whole explanation; in csv and parquet, a line a number. Several inputs give, in csv and
     parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv. In

@@ -21,7 +21,8 @@ class Request:
 
     Attributes:
         model, weights, model_kwargs, trust_model_file: see `loading`.
-        inputs, target, composite, reference, reference_output, labels, size, mean, std, rate, mono, through_output:
+        inputs, text, tokenizer, generate, preprocess: see `explaining`.
+        target, composite, reference, reference_output, labels, size, mean, std, rate, mono, through_output:
             see `explaining`.
         layers: the layers to keep; only ``lrp explain`` asks for them.
     """
@@ -32,11 +33,14 @@ class Request:
     trust_model_file: bool = False
     inputs: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
+    tokenizer: str | None = None
+    generate: int | None = None
     target: tuple[str, ...] = ()
     composite: str | None = None
     reference: str | None = None
     reference_output: float | None = None
     labels: str | None = None
+    preprocess: str | None = None
     size: int | None = None
     mean: str | None = None
     std: str | None = None
@@ -68,10 +72,25 @@ def explaining(command: Command) -> Command:
     added = [
         click.argument("inputs", nargs=-1, metavar="INPUT..."),
         click.option(
+            "--text", metavar="TEXT", multiple=True, help="A text instead of INPUT; several options are several."
+        ),
+        click.option(
+            "--tokenizer",
+            metavar="FOLDER|FILE",
+            help="Texts: what save_pretrained wrote, or a tokenizer.json. Default: that of the model hf:FOLDER.",
+        ),
+        click.option(
+            "--generate",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Texts: explain the N tokens that the model goes on with.",
+        ),
+        click.option(
             "--target",
             metavar="T",
             multiple=True,
-            help="A class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]. "
+            help="A class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]; of "
+            "a text also words that go on with it, diff:WORD,WORD or a class of the model's. "
             "Given several times: several targets from one forward pass. Default: top, or the only output.",
         ),
         click.option(
@@ -93,6 +112,11 @@ def explaining(command: Command) -> Command:
             help="Explain what lifts the output above this number, as in regression.",
         ),
         click.option("--labels", metavar="FILE", help="Class names, one a line, the first for class 0."),
+        click.option(
+            "--preprocess",
+            metavar="FILE",
+            help="Images: prepare them as timm's config.json or the preprocessor_config.json of transformers says.",
+        ),
         click.option("--size", type=click.IntRange(min=1), metavar="N", help="Images: resize, then crop to N x N."),
         click.option("--mean", metavar="a,b,c", help="Images: subtract from red, green, blue (0 to 1)."),
         click.option("--std", metavar="a,b,c", help="Images: then divide by these."),

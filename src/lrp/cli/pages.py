@@ -8,7 +8,7 @@ from itertools import islice
 
 from lrp import report
 from lrp.cli.options import Request
-from lrp.cli.run import Explained
+from lrp.cli.records import Explained
 from lrp.report.panels import MOST
 
 __all__ = ["command_of", "page_of"]
@@ -21,7 +21,7 @@ def page_of(found: Iterable[Explained], request: Request) -> bytes | None:
         return None
     many = len({one.item for one in ones}) > 1
     made = report.page(
-        [one.result for one in ones],
+        [one.text or one.result for one in ones],
         picture=[one.inputs.picture for one in ones],
         names=[list(one.inputs.features) or None for one in ones],
         labels=ones[0].labels,

@@ -11,7 +11,7 @@ from lrp.errors import InputError, LoadError, TargetError, nearest
 if TYPE_CHECKING:
     from lrp.targets import Several, Target
 
-__all__ = ["kwargs_of", "labels_of", "layers_of", "numbers_of", "target_of"]
+__all__ = ["kwargs_of", "labels_of", "layers_of", "numbers_of", "target_of", "text_target"]
 
 FORMS = "give a class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]"
 
@@ -60,6 +60,38 @@ def single_target(text: str, labels: tuple[str, ...]) -> Target | int:
             raise TargetError("a token needs whole numbers", where="--target", seen=text, cure=cure) from error
         return Token(position, *token)
     return class_of(text, labels)
+
+
+def text_target(texts: tuple[str, ...]) -> Any:
+    """Return the target of `lrp.explain_text` that ``--target`` names: words stand for themselves.
+
+    >>> text_target(("diff:Paris, London",)), text_target(("Paris",)), text_target(("3",))
+    (('Paris', 'London'), 'Paris', 3)
+
+    Raises:
+        TargetError: several targets, or words that are no target.
+    """
+    from lrp.targets import LogOdds
+
+    if len(texts) > 1:
+        cure = "one --target; or diff:A,B for the difference of two"
+        raise TargetError("a text is explained for one target", where="--target", seen=", ".join(texts), cure=cure)
+    if not texts:
+        return None
+    kind, colon, rest = texts[0].strip().partition(":")
+    parts = [part.strip() for part in rest.split(",")]
+    if colon and kind == "diff" and len(parts) == 2 and not all(map(is_whole, parts)):
+        return tuple(parts)
+    if colon and kind == "logodds" and not is_whole(rest):
+        return LogOdds(rest.strip())
+    if kind == "top" or (colon and kind in ("diff", "logodds", "token")) or is_whole(texts[0]):
+        return single_target(texts[0], ())
+    return texts[0]
+
+
+def is_whole(text: str) -> bool:
+    """Whether text is a whole number."""
+    return text.strip().removeprefix("-").isdecimal()
 
 
 def class_of(text: str, labels: tuple[str, ...]) -> int:

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from lrp.errors import LRPError
 
 if TYPE_CHECKING:
+    from lrp.cli.items import Item
+    from lrp.models import Inputs
     from lrp.relevance import Relevance
+    from lrp.text import TextRelevance
 
-__all__ = ["Failure", "Layer", "Row", "Sample", "Source", "arrays", "sample_of", "samples_of"]
+__all__ = ["Explained", "Failure", "Layer", "Row", "Sample", "Source", "arrays", "sample_of", "samples_of"]
 
 Array = NDArray[Any]
 
@@ -96,6 +99,18 @@ class Sample:
     def reached(self) -> float:
         """The relevance that reached the inputs."""
         return sum(float(source.values.sum()) for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One sample: its input, the result, what it was read as, a record for each target; a text also as such."""
+
+    item: Item
+    result: Relevance
+    inputs: Inputs
+    labels: tuple[str, ...]
+    samples: list[Sample]
+    text: TextRelevance | None = None
 
 
 def samples_of(r: Relevance, number: int, asked: Sequence[str], *details: Any) -> list[Sample]:

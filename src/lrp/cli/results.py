@@ -12,9 +12,9 @@ from lrp.cli.files import ONE_EACH, Destination, write_all
 from lrp.cli.items import Item, Items
 from lrp.cli.options import Request
 from lrp.cli.pictures import pictures
-from lrp.cli.records import Failure, Sample
+from lrp.cli.records import Explained, Failure, Sample
 from lrp.cli.rows import Line, csv_of, line_of, lines_of, parquet_of
-from lrp.cli.run import Explained, explained
+from lrp.cli.run import explained
 from lrp.cli.tables import json_of, npz_of
 from lrp.cli.text import text_of
 from lrp.errors import InputError

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import warnings
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrp.cli.composite import composite_of
 from lrp.cli.items import Item, Items
+from lrp.cli.messages import heard, quiet
 from lrp.cli.options import Request
 from lrp.cli.parse import kwargs_of, labels_of, layers_of, numbers_of, target_of
-from lrp.cli.records import Failure, Sample, samples_of
+from lrp.cli.records import Explained, Failure, samples_of
 from lrp.cli.reference import reference_of
-from lrp.errors import InputError, LoadError, LRPWarning
+from lrp.cli.texts import check_options, of_text, tokenizer_of
+from lrp.errors import InputError, LoadError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lrp.models import Inputs
-    from lrp.relevance import Relevance
 
-__all__ = ["Explained", "explained", "heard", "load", "quiet"]
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One sample: the input it is of, the result, what the input was read as, and the records for each target."""
-
-    item: Item
-    result: Relevance
-    inputs: Inputs
-    labels: tuple[str, ...]
-    samples: list[Sample]
+__all__ = ["explained", "load"]
 
 
 def load(request: Request) -> nn.Module:
     """Return the model of a request with its weights, in eval mode."""
     from lrp import models
 
+    folder = request.model.removeprefix(models.MARK)
+    if folder != request.model and request.model_kwargs is not None:
+        raise LoadError("a model out of a folder takes no arguments", where="--model-kwargs", cure="leave them out")
     with quiet():
-        model = models.load_model(request.model, kwargs_of(request.model_kwargs))
+        if folder != request.model:
+            model = models.load_pretrained(folder)
+        else:
+            model = models.load_model(request.model, kwargs_of(request.model_kwargs))
     if request.weights is not None:
         models.load_weights(model, request.weights, trust=request.trust_model_file)
     return model
@@ -66,20 +62,21 @@ def explained(
 
     from lrp import models
 
-    composite, read = composite_of(request.composite), reader(request)
-    labels = labels_of(request.labels)
+    check_options(request)
+    how: dict[str, Any] = {"composite": composite_of(request.composite), "keep": layers_of(request.layers)}
+    read = reader(request)
     model = load(request)
-    how = {
-        "target": target_of(request.target, labels),
-        "composite": composite,
-        "keep": layers_of(request.layers),
-        "reference_output": request.reference_output,
-        "through_output": request.through_output,
-    }
+    if request.text:
+        one_input = partial(of_text, request, model=model, tokenizer=tokenizer_of(request), how=how)
+    else:
+        labels = labels_of(request.labels) or labels_in(model)
+        how["target"] = target_of(request.target, labels)
+        how |= {"reference_output": request.reference_output, "through_output": request.through_output}
+        one_input = partial(of_file, request, read=read, model=model, labels=labels, how=how, bar=not items.many)
     with models.importable(request.model):
         for item in tqdm(items.each, desc="explaining", unit="input", disable=None if items.many else True):
             try:
-                for one in of_file(request, item, read, model, labels, how, bar=not items.many):
+                for one in one_input(item):
                     yield one
                     if first_only:
                         return
@@ -131,34 +128,42 @@ def of_file(
         yield Explained(item, result, inputs, labels, [replace(sample, input=item.name) for sample in made])
 
 
+def labels_in(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of the classes that a model of transformers knows: none where they are mere numbers."""
+    names = getattr(getattr(model, "config", None), "id2label", None) or {}
+    labels = tuple(str(names[index]) for index in sorted(names))
+    return () if all(re.fullmatch(r"LABEL_\d+", label) for label in labels) else labels
+
+
 def reader(request: Request) -> Callable[[str], Inputs]:
-    """Return what reads a file as the request wants it read."""
+    """Return what reads a file as the request, or else the model's own folder, says."""
     from lrp import models
 
     mean, std = numbers_of(request.mean, "--mean"), numbers_of(request.std, "--std")
+    by_hand = request.size or mean or std
+    given = models.read_preprocess(request.preprocess) if request.preprocess else None
+    folder = request.model.removeprefix(models.MARK)
+    config = Path(folder, "preprocessor_config.json") if folder != request.model else None
 
     def read(path: str) -> Inputs:
-        return models.load_inputs(path, size=request.size, mean=mean, std=std, rate=request.rate, mono=request.mono)
+        kind, preprocess = Path(path).suffix.lower(), given
+        rate, mono, normalize = request.rate, request.mono, False
+        if config is not None and kind == ".wav":
+            mono = True
+            if config.is_file():
+                own, normalize = models.extractor(config)
+                rate = rate or own
+        elif config is not None and kind in models.IMAGES and not by_hand and not given and config.is_file():
+            preprocess = models.read_preprocess(config)
+        return models.load_inputs(
+            path,
+            size=request.size,
+            mean=mean,
+            std=std,
+            preprocess=preprocess,
+            rate=rate,
+            mono=mono,
+            normalize=normalize,
+        )
 
     return read
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what the user's own code prints to stderr: stdout holds results alone."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-@contextlib.contextmanager
-def heard() -> Iterator[list[str]]:
-    """Collect lrp's own warnings, which belong to the result, and pass all others on."""
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LRPWarning)
-        yield messages
-    for warning in caught:
-        if issubclass(warning.category, LRPWarning):
-            messages.append(f"warning: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,10 @@ def text_of(sample: Sample, labels: tuple[str, ...] = (), *, with_input: bool = 
     """
     parts = [head(sample, labels, with_input), by_layer(sample)]
     parts += [by_value(layer) for layer in sample.layers]
-    parts += [by_feature(source, sample.explained) for source in sample.sources]
+    if sample.words:
+        parts += [by_word(sample.words, sample.explained)]
+    else:
+        parts += [by_feature(source, sample.explained) for source in sample.sources]
     parts += [ledger(sample)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -78,6 +81,15 @@ def by_value(layer: Layer) -> Iterator[str]:
     flat = values.ravel()
     for start in range(0, flat.size, PER_LINE):
         yield f"  {start:>4}: " + " ".join(f"{number(value):>10}" for value in flat[start : start + PER_LINE])
+
+
+def by_word(words: Sequence[tuple[str, float]], explained: float) -> Iterator[str]:
+    """List the words of a text in order."""
+    width = max(len("relevance by word"), *(len(text) for text, _ in words))
+    yield f"{'relevance by word':<{width + 2}}  {'relevance':>11}  {'of explained':>12}"
+    for text, value in words:
+        share = f"{100 * value / explained:+.1f} %" if explained else "-"
+        yield f"  {text:<{width}}  {number(value):>11}  {share:>12}"
 
 
 def by_feature(source: Source, explained: float) -> Iterator[str]:

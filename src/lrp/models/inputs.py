@@ -14,6 +14,7 @@ from lrp.errors import InputError, LoadError
 from lrp.models.arrays import read_arrays
 from lrp.models.images import ENDINGS, read_picture, to_tensor
 from lrp.models.parquet import read_parquet
+from lrp.models.preprocess import Preprocess
 from lrp.models.sounds import read_sound
 from lrp.models.tables import read_table
 
@@ -68,8 +69,10 @@ def load_inputs(
     size: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    preprocess: Preprocess | None = None,
     rate: int | None = None,
     mono: bool = False,
+    normalize: bool = False,
 ) -> Inputs:
     """Return the inputs that a file holds.
 
@@ -80,8 +83,10 @@ def load_inputs(
             RGB from 0 to 1.
         size: for images: resize the shorter side to it and crop the centre square; None leaves the image as it is.
         mean, std: for images: three numbers each, for red, green, blue; the input is `(image - mean) / std`.
+        preprocess: for images, instead of these three: what the model's configuration says (`read_preprocess`).
         rate: for sounds: the samples a second that a file must have; None takes any.
         mono: for sounds: (1, samples), of one channel.
+        normalize: for sounds: mean 0, variance 1.
 
     Raises:
         LoadError: no such file, or one that cannot be read.
@@ -94,13 +99,21 @@ def load_inputs(
     if not path.is_file():
         cure = "give a .csv, .parquet, .npy, .npz, .wav or image file"
         raise LoadError("there is no such file", where="INPUT", seen=str(path), cure=cure)
+    by_hand = size is not None or mean is not None or std is not None
+    if preprocess is not None and by_hand:
+        cure = "leave --size, --mean and --std out"
+        raise InputError("the configuration says size, mean and std already", where="--preprocess", cure=cure)
     if ending in ENDINGS:
         picture = read_picture(path, size=size)
-        return Inputs(to_tensor(picture, mean=mean, std=std), picture=picture)
-    if size is not None or mean is not None or std is not None:
-        raise InputError("size, mean and std are for images", where=str(path), cure="leave --size, --mean, --std out")
+        if preprocess is None:
+            return Inputs(to_tensor(picture, mean=mean, std=std), picture=picture)
+        picture = preprocess.fitted(picture)
+        return Inputs(preprocess.tensor(picture), picture=picture)
+    if by_hand or preprocess is not None:
+        cure = "leave --size, --mean, --std and --preprocess out"
+        raise InputError("size, mean, std and preprocess are for images", where=str(path), cure=cure)
     if ending == ".wav":
-        return Inputs(read_sound(path, rate=rate, mono=mono))
+        return Inputs(read_sound(path, rate=rate, mono=mono, normalize=normalize))
     if rate is not None:
         raise InputError("a rate is for sounds", where=str(path), cure="leave --rate out")
     if ending in (".csv", ".parquet"):

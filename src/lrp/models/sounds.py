@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from pathlib import Path
 
@@ -11,16 +12,20 @@ from torch import Tensor
 
 from lrp.errors import InputError, LoadError
 
-__all__ = ["read_sound"]
+__all__ = ["extractor", "read_sound"]
+
+EXTRACTOR = {"sampling_rate", "do_normalize", "feature_size"}
+EXTRACTOR_ELSE = {"feature_extractor_type", "processor_class", "padding_side", "padding_value", "return_attention_mask"}
 
 
-def read_sound(path: Path, *, rate: int | None = None, mono: bool = False) -> Tensor:
+def read_sound(path: Path, *, rate: int | None = None, mono: bool = False, normalize: bool = False) -> Tensor:
     """Return a WAV file as float32 from -1 to 1, shape (1, channels, samples): an axis of one sample, as ever.
 
     Args:
         path: PCM of 8, 16, 24 or 32 bits.
         rate: the samples a second that the model was trained with; a file of another rate is refused. None: any.
         mono: without the axis of channels, (1, samples); a file of several channels is refused.
+        normalize: mean 0 and variance 1, as the extractors of transformers do: `(x - mean) / sqrt(variance + 1e-7)`.
 
     Raises:
         LoadError: no WAV file, a damaged one, or one that is not PCM.
@@ -47,7 +52,28 @@ def read_sound(path: Path, *, rate: int | None = None, mono: bool = False) -> Te
     if not count:
         raise InputError("there are no samples", where=str(path), seen="a sound of no length")
     sound = torch.from_numpy(decoded(data, width).reshape(count, channels).T.copy())
+    if normalize:
+        sound = (sound - sound.mean()) / (sound.var(correction=0) + 1e-7).sqrt()
     return sound if mono else sound[None]
+
+
+def extractor(path: Path) -> tuple[int, bool]:
+    """Return the rate that a Wav2Vec2FeatureExtractor of transformers wants, and whether it normalises a sound.
+
+    Raises:
+        LoadError: another extractor, or a key that is not known.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        strange = sorted(config.keys() - EXTRACTOR - EXTRACTOR_ELSE)
+        if config.get("feature_extractor_type") != "Wav2Vec2FeatureExtractor" or config.get("feature_size", 1) != 1:
+            strange = [f"feature_extractor_type {config.get('feature_extractor_type')}"]
+        if not strange:
+            return int(config["sampling_rate"]), bool(config["do_normalize"])
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise LoadError("the configuration cannot be read", where=str(path), seen=f"{error!r}") from error
+    cure = "prepare the sounds yourself, as .npy"
+    raise LoadError("what this extractor does is not known", where=str(path), seen=", ".join(strange), cure=cure)
 
 
 def decoded(data: bytes, width: int) -> np.ndarray:

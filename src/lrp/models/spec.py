@@ -18,7 +18,7 @@ from lrp.errors import LoadError, nearest
 
 __all__ = ["importable", "load_model"]
 
-FORMS = "give file.py:Class or package.module:callable"
+FORMS = "give file.py:Class, package.module:callable, or hf:FOLDER for a folder of transformers"
 
 
 def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
