@@ -16,7 +16,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real precision docs
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real precision docs gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ peers-graphs: $(GRAPHS)/bin/pip ## compare torch_geometric's layers with the sam
 
 coverage: $(ZOO)/bin/pip ## explain every architecture of torchvision, timm and transformers; writes docs/coverage.md (an hour)
 	ZOO=$(ZOO) benchmarks/coverage/make_coverage.sh
+
+gallery: $(DOCS)/.installed ## draw real models' maps, measure them against boxes; writes docs/gallery.md (3 minutes)
+	PYTHONPATH=. OMP_NUM_THREADS=1 TRANSFORMERS_VERBOSITY=error $(DOCS)/bin/python -m benchmarks.gallery
 
 docs: $(DOCS)/.installed ## build the documentation into build/docs/html; its tutorials run, and every warning is an error
 	PYTHONPATH=$(CURDIR) OMP_NUM_THREADS=1 $(DOCS)/bin/sphinx-build -n -W --keep-going -q -d build/docs/doctrees docs build/docs/html

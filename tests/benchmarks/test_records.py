@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import evidence, pages, precision, real_tables, report, speed
+from benchmarks import boxes, evidence, gallery, pages, precision, real_tables, report, speed
 from benchmarks.coverage import page as coverage
 
 
@@ -32,6 +33,21 @@ def test_other_pages_show_them_too(name: str, tmp_path: Path) -> None:
 
 def test_the_page_of_models_shows_its_record() -> None:
     assert coverage.PAGE.read_text() == "\n".join(coverage.page(report.read_record("coverage"))) + "\n"
+
+
+def test_the_gallery_shows_its_record() -> None:
+    record = report.read_record("gallery")
+    assert gallery.PAGE.read_text() == "\n".join(gallery.page(record)) + "\n"
+    assert len(record["boxes"]) == 10
+    assert sum(row["share"] > row["area"] for row in record["boxes"]) >= 8
+    for name in record["exhibits"]:
+        assert (gallery.IMAGES / f"{name}.png").stat().st_size > 1000
+
+
+def test_shares_of_a_box() -> None:
+    pixels = torch.zeros(10, 20)
+    pixels[0, 0], pixels[5, 10], pixels[9, 19] = 3.0, 1.0, -8.0
+    assert gallery.inside(pixels, boxes.Box("corner", 0.0, 0.0, 0.5, 0.2)) == (0.1, 0.75)
 
 
 def test_a_section_is_replaced_and_the_rest_is_left(tmp_path: Path) -> None:
