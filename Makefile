@@ -16,7 +16,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness coverage real precision docs gallery
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness extras coverage real precision docs gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ peers-lxt: $(LXT)/bin/pip ## compare with LXT on tiny transformers, live, and wr
 
 peers-graphs: $(GRAPHS)/bin/pip ## compare torch_geometric's layers with the same on dense adjacency matrices, live
 	GRAPHS=$(GRAPHS) tests/agreement/make_graphs.sh
+
+extras: ## run `lrp explain` in fresh environments with the core, [tables] and [hf] alone (minutes)
+	PYTHON=$(or $(PYTHON),python3) tests/extras/make_extras.sh
 
 coverage: $(ZOO)/bin/pip ## explain every architecture of torchvision, timm and transformers; writes docs/coverage.md (an hour)
 	ZOO=$(ZOO) benchmarks/coverage/make_coverage.sh

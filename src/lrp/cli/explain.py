@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lrp.cli.options import FORMATS, Request, explaining, loading
+from lrp.cli.options import FORMATS, Format, Request, explaining, loading
 
 __all__ = ["explain"]
 
@@ -20,7 +20,7 @@ __all__ = ["explain"]
     metavar="PATH",
     help="A .txt, .json, .csv, .parquet, .npz, .html (a page) or .png (heatmap) file, or a folder. Default: stdout.",
 )
-@click.option("--format", type=click.Choice(FORMATS), help="Default: by the ending of --out, else text.")
+@click.option("--format", type=Format(FORMATS), help="Default: by the ending of --out, else text.")
 @click.pass_context
 def explain(context: click.Context, /, out: str | None, format: str | None, **options: Any) -> None:
     """Explain what MODEL says about each INPUT.

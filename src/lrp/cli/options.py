@@ -8,9 +8,20 @@ from typing import Any
 
 import click
 
-__all__ = ["FORMATS", "Request", "explaining", "loading"]
+from lrp.cli.completion import presets_like, targets_like
+from lrp.errors import nearest
+
+__all__ = ["FORMATS", "Format", "Request", "explaining", "loading"]
 
 Command = Callable[..., Any]
+
+
+class Format(click.Choice[str]):
+    """A choice whose refusal names the nearest ones first."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        return f"{value!r} is no format: {nearest(str(value), list(self.choices))}"
+
 
 FORMATS = ("text", "json", "csv", "parquet", "npz", "png", "html")
 
@@ -88,6 +99,7 @@ def explaining(command: Command) -> Command:
         click.option(
             "--target",
             metavar="T",
+            shell_complete=targets_like,
             multiple=True,
             help="A class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]; of "
             "a text also words that go on with it, diff:WORD,WORD or a class of the model's. "
@@ -96,6 +108,7 @@ def explaining(command: Command) -> Command:
         click.option(
             "--composite",
             metavar="PRESET[:k=v,...]",
+            shell_complete=presets_like,
             help="Such as epsilon:epsilon=1e-6, or epsilon_gamma_box:low=-2.1/-2.0/-1.8,high=2.2/2.4/2.6 with a bound "
             "for each channel; `lrp composites` lists them all. Default: auto.",
         ),

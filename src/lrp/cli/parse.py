@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kwargs_of", "labels_of", "layers_of", "numbers_of", "target_of", "text_target"]
 
+KINDS = ("top", "diff", "logodds", "token")
 FORMS = "give a class number, a class name (with --labels), top:K, diff:A,B, logodds:A or token:POSITION[=ID]"
 
 
@@ -111,6 +113,11 @@ def class_of(text: str, labels: tuple[str, ...]) -> int:
         raise TargetError("the name means several classes", where="--target", seen=text, cure=f"give one of {numbers}")
     if text.lower() in names:
         return names.index(text.lower())
+    kind, colon, rest = text.partition(":")
+    close = difflib.get_close_matches(kind, KINDS, n=1) if colon else []
+    if close:
+        cure = f"perhaps '{close[0]}:{rest}'; {FORMS}"
+        raise TargetError("the target is unknown", where="--target", seen=text, cure=cure)
     if text.startswith(("[", "(")) or "," in text:
         cure = "--target 3 --target 5 for two targets, --target diff:3,5 for their difference"
         raise TargetError("a list is no target", where="--target", seen=text, cure=cure)
