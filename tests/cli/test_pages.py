@@ -42,6 +42,17 @@ def test_a_folder_of_images_shares_a_page(lrp_cli: Callable[..., Result], tmp_pa
     assert "Sample cat.png" in text
     assert "Sample dog.png" in text
     assert str(tmp_path) not in text
+    lines = (tmp_path / "pages" / "relevance.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["input", "cat.png", "dog.png"]
+
+
+def test_the_table_has_what_the_page_has_no_room_for(lrp_cli: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Linear(2, 1)\n")
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", np.ones((40, 2)))
+    made = lrp_cli("explain", "net.py:net", "a.npy", "b.npy", "--out", "pages", "--format", "html")
+    assert made.exit_code == 0, made.output
+    assert len((tmp_path / "pages" / "relevance.csv").read_text().splitlines()) == 81
 
 
 def test_a_page_is_not_for_a_terminal(lrp_cli: Callable[..., Result], tutorial: list[str]) -> None:

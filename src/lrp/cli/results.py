@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def write_results(request: Request, items: Items, place: Destination) -> list[Fa
     elif place.format == "png":
         write_pictures(list(found), place)
     elif place.format == "html":
-        write_page(found, request, place)
+        write_page(found, request, place, many=items.many)
     else:
         write_document(found, request, place, failures, many=items.many)
     return failures
@@ -89,15 +90,28 @@ def write_table(lines: Sequence[Line], place: Destination) -> None:
         deliver(csv_of(lines).encode() if place.format == "csv" else parquet_of(lines), place, "relevance")
 
 
-def write_page(found: Iterable[Explained], request: Request, place: Destination) -> None:
-    """Write a page about all inputs."""
+def write_page(found: Iterable[Explained], request: Request, place: Destination, *, many: bool) -> None:
+    """Write a page about the first samples; of several inputs, in a folder, the table of all beside it."""
     from lrp import report
     from lrp.cli.pages import page_of
 
     report.template()  # where a package is missing, that is told before the work
-    made = page_of(found, request)
-    if made is not None:
-        deliver(made, place, "explanation")
+    lines: list[Line] = []
+
+    def noted() -> Iterator[Explained]:
+        for one in found:
+            lines.extend(map(line_of, one.samples))
+            yield one
+
+    samples = noted()
+    made = page_of(samples, request)
+    if made is None:
+        return
+    deliver(made, place, "explanation")
+    if many and place.folder and place.path is not None:
+        deque(samples, maxlen=0)  # those that the page has no room for
+        write_all({place.path / "relevance.csv": csv_of(lines).encode()})
+        click.echo(f"wrote {place.path / 'relevance.csv'}", err=True)
 
 
 def write_document(
