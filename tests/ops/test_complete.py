@@ -82,6 +82,7 @@ def test_every_function_has_a_rule_or_is_refused_with_its_reason() -> None:
 
 def test_a_refusal_names_a_function_that_has_no_rule() -> None:
     homes = (torch, torch.Tensor, torch.nn.functional, torch.linalg, torch._C._linalg, torch._C._nn, torch._C._special)
+    homes = (*homes, torch.ops.quantized)
     for name in REFUSED:
         named = [function for home in homes if (function := getattr(home, name, None)) is not None]
         assert named, f"torch has no {name}"

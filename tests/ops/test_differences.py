@@ -74,7 +74,7 @@ def test_products_of_pairs(name: str) -> None:
 
 ELEMENTWISE = ("square", "pow", "pow, keyword", "**", "**= ", "float_power", "abs", "sqrt")
 MEANS = ("mean of var_mean", "mean of var_mean, all")
-NORMS_BY_PRODUCTS = ("RMS by hand", "reciprocal", "scaled reciprocal", "power")
+NORMS_BY_PRODUCTS = ("RMS by hand", "reciprocal", "scaled reciprocal", "within 0 and 1", "power")
 FUNCTIONS = {name: function for name, (function, _) in (*DEGREES.items(), *NORMS.items())}
 
 
