@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -74,6 +76,8 @@ SPELLINGS: dict[str, Softmax] = {
     "mean": lambda s: (lambda e: e / e.mean(-1, keepdim=True) / LENGTH)(s.exp()),
     "kept above 0": lambda s: (lambda e: e / e.sum(-1, keepdim=True).clamp(min=0.0))(s.exp()),
     "norm": lambda s: (lambda e: e / e.norm(p=1, dim=-1, keepdim=True))(s.exp()),
+    "taken twice": lambda s: torch.exp(s) / torch.exp(s).sum(-1, keepdim=True),
+    "base 2": lambda s: (lambda e: e / e.sum(-1, keepdim=True))(torch.exp2(s / math.log(2))),
 }
 MASKED: dict[str, Softmax] = {
     "scores": lambda s: plain(s.masked_fill(~SEEN, -torch.inf)),
@@ -87,7 +91,7 @@ COMPOSITES = {
     "constant softmax": lrp.Composite([(on.softmax, rules.Constant())]),
     "stopped": lrp.Composite([(on.softmax, rules.Stop())]),
     "auto": None,
-    "relevance form": lrp.Composite([(on.linear, rules.Flat()), (on.softmax, rules.Taylor())]),
+    "relevance form": lrp.Composite([(on.linear, rules.Flat())]),
 }
 each_composite = pytest.mark.parametrize("composite", COMPOSITES)
 
@@ -112,8 +116,42 @@ def test_spelling_does_not_matter(spelling: str, composite: str):
 
 
 @pytest.mark.parametrize("composite", ["attnlrp", "auto", "relevance form"])
-def test_the_exponential_of_a_log_softmax(composite: str):
-    assert_as_softmax(lambda s: torch.log_softmax(s, -1).exp(), lambda s: s.softmax(-1), composite)
+@pytest.mark.parametrize(
+    "log_softmax",
+    [
+        lambda s: torch.log_softmax(s, -1),
+        lambda s: s - torch.logsumexp(s, -1, keepdim=True),
+        lambda s: s - s.logsumexp(-1)[..., None],
+        lambda s: (lambda t: t.sub_(t.logsumexp(-1, keepdim=True)))(s * 1),
+    ],
+    ids=["fused", "by hand", "moved", "in place"],
+)
+def test_the_exponential_of_a_log_softmax(log_softmax: Softmax, composite: str):
+    assert_as_softmax(lambda s: log_softmax(s).exp(), lambda s: s.softmax(-1), composite)
+
+
+@pytest.mark.parametrize("composite", ["attnlrp", "cp_lrp", "auto"])
+def test_summed_by_a_matrix_of_ones(composite: str):
+    ones = torch.ones(LENGTH, 1, dtype=torch.float64)
+    assert_as_softmax(lambda s: s.exp() / (s.exp() @ ones), lambda s: s.softmax(-1), composite)
+
+
+def test_where_weights_count_as_constants_every_spelling_is_one():
+    """Those that are no softmax to the engine are gates still."""
+    for given in (
+        lambda s: (lambda e: e * (1 / e.sum(-1, keepdim=True)))(s.exp()),
+        lambda s: (lambda e: e / e.sum(-1, keepdim=True))((s - 1).exp()),
+        lambda s: (s - s.exp().sum(-1, keepdim=True).log()).exp(),
+    ):
+        assert_as_softmax(given, lambda s: s.softmax(-1), "cp_lrp")
+
+    def divided_last(x: Tensor) -> Tensor:
+        e = ((x @ Q) @ (x @ K).mT).exp()
+        return ((e @ x) / e.sum(-1, keepdim=True)).sum(1)
+
+    models = divided_last, attention(lambda s: s.softmax(-1))
+    ours, truth = (lrp.explain(model, X, target=1, composite=presets.cp_lrp()).input for model in models)
+    assert_same(ours, truth)
 
 
 @each_composite
@@ -174,3 +212,24 @@ def test_as_constant_in_place_is_refused():
     assert_same(lrp.explain(attention(segments), X, target=1, composite=composite).input, clean.input)
     with pytest.raises(lrp.errors.CompositeError, match="written into data"):
         lrp.explain(attention(in_place), X, target=1, composite=composite)
+
+
+class XSoftmax(torch.autograd.Function):
+    """As transformers' SEW-D has it."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        weights = torch.softmax(scores, -1)
+        ctx.save_for_backward(weights)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, m: Tensor) -> Tensor:
+        (weights,) = ctx.saved_tensors
+        return weights * (m - (weights * m).sum(-1, keepdim=True))
+
+
+def test_that_of_sew_d_is_one_where_weights_count_as_constants_and_else_refused():
+    assert_as_softmax(XSoftmax.apply, lambda s: s.softmax(-1), "cp_lrp")
+    with pytest.raises(lrp.errors.UnseenError, match="XSoftmaxBackward"):
+        lrp.explain(attention(XSoftmax.apply), X, target=1)

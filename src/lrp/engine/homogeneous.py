@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,8 +76,9 @@ def handle_logsumexp(run: Run, call: TorchCall) -> Outcome:
     """`logsumexp(x) = sum p x + H(p)`: native, and the entropy of the softmax `p` stays as *softmax*."""
     record = call.record
     result = call.run(lambda tensor: run.tap(record, tensor) if call.is_data(tensor) else as_constant(tensor))
+    value = Value(log_sum_of=weakref.ref(call.data[0]) if call.op.name == "logsumexp" else None)
     if not run.books:
-        return Outcome(result)
+        return Outcome(result, value)
     z = result.detach()
     if call.op.name == "logsumexp":
         x = call.data[0].detach()
@@ -87,7 +89,7 @@ def handle_logsumexp(run: Run, call: TorchCall) -> Outcome:
         a, b = (tensor.detach() for tensor in call.data)
         difference = (a - b) * (math.log(2) if call.op.name == "logaddexp2" else 1)
         entropy = z - _weighted(torch.sigmoid(difference), a) - _weighted(torch.sigmoid(-difference), b)
-    return Outcome(run.constants(record, result, entropy, "softmax"))
+    return Outcome(run.constants(record, result, entropy, "softmax"), value)
 
 
 def _weighted(p: Tensor, x: Tensor) -> Tensor:

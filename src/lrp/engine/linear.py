@@ -77,7 +77,10 @@ def _under_rule(
             foldable.plain = z
         z = run.arriving(record, z, rule, op.units)
         return Outcome(z, Value(linear_above=True, foldable=foldable))
-    return Outcome(z, Value(linear_above=True))
+    value = Value(linear_above=True)
+    if call.op.family == "matmul" and op.bias is None:  # by a matrix of ones it may be the sum of a softmax by hand
+        value.exponential = (run.value(x) or Value()).exponential
+    return Outcome(z, value)
 
 
 def _under_reference(

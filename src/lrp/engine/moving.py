@@ -17,6 +17,7 @@ from lrp.engine.structure import tensors_in
 from lrp.engine.sums import residual_sum
 from lrp.engine.values import Detached, Value, mixed
 from lrp.ops.moving import DROPOUTS
+from lrp.ops.table import usual
 from lrp.rules.linear import ArrivingRule
 from lrp.rules.sums import ResidualGamma
 
@@ -78,7 +79,18 @@ def handle_sum(run: Run, call: TorchCall) -> Outcome:
     result = carry_out(run, call)
     if isinstance(call.record.rule, ArrivingRule):
         result = run.arriving(call.record, result, call.record.rule, in_place=call.written is not None)
+    elif _takes_off_its_log_sum(run, call):
+        value.logit_of = "log_softmax"
     return Outcome(result, value)
+
+
+def _takes_off_its_log_sum(run: Run, call: TorchCall) -> bool:
+    """Whether it is `x - logsumexp(x)`, a log-softmax written by hand."""
+    if usual(call.op.name) != "sub" or len(call.data) != 2 or len(call.args) != 2 or call.kwargs:
+        return False
+    x, total = call.args
+    value = run.value(total)
+    return value is not None and value.log_sum_of is not None and value.log_sum_of() is x
 
 
 def handle_select(run: Run, call: TorchCall) -> Outcome:

@@ -97,7 +97,7 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     rule = record.rule
     assert isinstance(rule, PointwiseRule)
     record.gradient = False
-    if name == "exp":
+    if name in ("exp", "exp2"):
         value.exponential = exponential_of(run, call, rule)
         rule = value.exponential.rule
     activation = ActivationCall(_phi(call, x), _gate(call, name, x))

@@ -92,6 +92,6 @@ def _share(run: Run, call: TorchCall, live: Sequence[int]) -> Outcome:
     signed = call.constants or call.op.name in ("cross", "linalg_cross")
     value = Value(factors=total, point=point)
     value.nonnegative = not signed and all(value.nonnegative for value in values)
-    value.gate = all(value.gate for value in values)
+    value.gate = any(value.gate for value in values) and all(value.gate or value.denominator for value in values)
     value.denominator = all(value.denominator for value in values)
     return Outcome(result, value)

@@ -7,6 +7,7 @@ division tells that it is a softmax, so the exponential asks for its rule as lat
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,27 +30,32 @@ __all__ = ["Exponential", "OfExponential", "exponential_of", "handle_softmax_by_
 
 
 class OfExponential(PointwiseRule):
-    """The rule of an exponential: the one it was given or, once it `weighs`, its gradient."""
+    """The rule of an exponential: the one it was given or, once it `weighs`, its gradient.
 
-    def __init__(self, given: PointwiseRule) -> None:
-        self.given, self.weighs = given, False
+    Args:
+        given: the rule.
+        slope: the gradient over the exponential itself, 1 or, to the base of 2, the logarithm of 2.
+    """
+
+    def __init__(self, given: PointwiseRule, slope: float) -> None:
+        self.given, self.slope, self.weighs = given, slope, False
 
     needs_output = True
 
     def factor(self, activation: Activation, x: Tensor, z: Tensor) -> Tensor:
-        return z if self.weighs else self.given.factor(activation, x, z)
+        return self.slope * z if self.weighs else self.given.factor(activation, x, z)
 
     def kept(self, activation: Activation, x: Tensor, z: Tensor, m: Tensor) -> Kept:
         if not self.weighs:
             return self.given.kept(activation, x, z, m)
-        return {"shift": lambda: _relevance(z, m) - _relevance(x, m * z)}
+        return {"shift": lambda: _relevance(z, m) - _relevance(x, m * self.slope * z)}
 
     def hand_on(
         self, activation: Activation | None, x: Tensor, z: Tensor, relevance_out: Tensor
     ) -> tuple[Tensor, Kept]:
         if not self.weighs:
             return self.given.hand_on(activation, x, z, relevance_out)
-        relevance_in = _relevance(x, relevance_out)
+        relevance_in = _relevance(x, self.slope * relevance_out)
         return relevance_in, {"shift": lambda: relevance_out - relevance_in}
 
 
@@ -58,20 +64,26 @@ class Exponential:
     """An exponential of which other tensors are made by adding up, moving and scaling.
 
     Args:
-        call: its op call.
-        rule: its rule.
+        calls: its op calls; models take it once for each place they need it in.
+        rule: their rule.
         before: the op call that made what it is the exponential of, if there was one.
     """
 
-    call: OpCall
+    calls: list[OpCall]
     rule: OfExponential
     before: OpCall | None
 
 
 def exponential_of(run: Run, call: TorchCall, rule: PointwiseRule) -> Exponential:
-    """What is to be known of a call of `exp`."""
-    _, before = run.intervals.find(edge_of(call.data[0]).node)
-    return Exponential(call.record, OfExponential(rule), before)
+    """What is to be known of a call of `exp` or `exp2`."""
+    slope = math.log(2) if call.op.name == "exp2" else 1.0
+    value = run.value(call.data[0]) or Value()
+    raised = value.raised
+    if raised is None or (raised.rule.given, raised.rule.slope) != (rule, slope):
+        _, before = run.intervals.find(edge_of(call.data[0]).node)
+        raised = value.raised = Exponential([], OfExponential(rule, slope), before)
+    raised.calls.append(call.record)
+    return raised
 
 
 def handle_softmax_by_hand(run: Run, call: TorchCall, exponential: Exponential) -> Outcome:
@@ -103,12 +115,14 @@ def handle_softmax_by_hand(run: Run, call: TorchCall, exponential: Exponential) 
 def weigh(run: Run, exponential: Exponential) -> None:
     """The exponential is one of a softmax, which does not change where its scores are all shifted alike."""
     exponential.rule.weighs = True
-    exponential.call.note = "part of a softmax written by hand"
-    first = exponential.call if exponential.before is None else exponential.before
+    for call in exponential.calls:
+        call.note = "part of a softmax written by hand"
+    numbers = {call.number for call in exponential.calls}
+    first = exponential.before or exponential.calls[0]
     for entry in reversed(run.entries):
         if entry.call.number < first.number:
             break
-        if entry.call is exponential.call:
+        if entry.call.number in numbers:
             entry.kind = "softmax"
         elif entry.call is exponential.before and entry.kind == "detached":
             entry.kind = "constant"  # the largest of the scores: what it gets adds up to nothing

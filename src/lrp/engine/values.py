@@ -49,8 +49,10 @@ class Value:
         gate: it came out of a sigmoid, softmax or exponential, perhaps as `1 - gate`, scaled, moved or cut.
         denominator: it came out of `rsqrt`, `1 / x` or a negative power; what it multiplies is divided by data.
         exponential: what it was made of by adding up, moving and scaling, where that is an exponential.
+        raised: its exponential, where that was taken.
         point: what it is in a pointwise island; the island's first tensor has a `root` in its place.
         foldable: the linear call that made it, for a batch norm that may follow.
+        log_sum_of: the tensor whose logsumexp it is, perhaps moved.
         logit: what went into the final sigmoid or softmax, where it came out of one.
         logit_of: name of that function.
         slot: in a source segment, the tensor through which input rules hand relevance to the source.
@@ -66,9 +68,11 @@ class Value:
     gate: bool = False
     denominator: bool = False
     exponential: Exponential | None = None
+    raised: Exponential | None = None
     point: Point | None = None
     root: weakref.ref[Point] | None = None
     foldable: Foldable | None = None
+    log_sum_of: weakref.ref[Tensor] | None = None
     logit: Any = None
     logit_of: str = ""
     slot: Any = None
@@ -93,6 +97,7 @@ def mixed(values: Iterable[Value]) -> Value:
         gate=all(value.gate for value in known),
         denominator=all(value.denominator for value in known),
         exponential=exponentials.pop() if len(exponentials) == 1 else None,
+        log_sum_of=known[0].log_sum_of if len(known) == 1 else None,
     )
 
 

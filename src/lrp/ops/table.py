@@ -111,8 +111,9 @@ _NODES: Mapping[str, Op] = {
 }
 """Autograd functions of other libraries: the linear layers of bitsandbytes, and Bloom's GELU."""
 
-_GATING_NODES = frozenset({"SqrtBoundDerivativeBackward"})
-"""Those whose result gates what it multiplies: RecurrentGemma's `sqrt(1 - a^2)`, what a decay leaves for the input."""
+_GATING_NODES = frozenset({"SqrtBoundDerivativeBackward", "XSoftmaxBackward"})
+"""Those whose result gates what it multiplies: RecurrentGemma's `sqrt(1 - a^2)`, which is what a decay leaves for the
+input, and the softmax of SEW-D and of DeBERTa in older versions."""
 
 IDENTITIES = frozenset({"RegisterPostBackwardFunctionBackward"})
 """Autograd functions that hand on what they are given: at the entrance of a module under FSDP's `fully_shard`."""
