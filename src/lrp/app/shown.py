@@ -17,7 +17,7 @@ from lrp.engine.structure import tensors_in
 from lrp.report.pictures import traces
 from lrp.report.words import explained, number
 from lrp.text import TextRelevance
-from lrp.viz.colors import colors
+from lrp.viz.colors import colors, letters
 from lrp.viz.figure import Scale, scale_of
 from lrp.viz.heatmap import PERCENTILE, laid_over
 from lrp.viz.photo import array
@@ -106,8 +106,7 @@ def text(explained: TextRelevance, shares: Array) -> str:
     """Return words on their colours, in letters that can be read on them."""
     words = []
     for word, rgb in zip(explained.words, np.round(colors(shares)), strict=True):
-        letters = "#000" if (rgb / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722] > 0.18 else "#fff"
-        style = f"background: rgb({','.join(f'{level:.0f}' for level in rgb)}); color: {letters}"
+        style = f"background: rgb({','.join(f'{level:.0f}' for level in rgb)}); color: {letters(rgb)}"
         words.append(f'<span style="{style}" title="{number(word.relevance)}">{escape(word.text)}</span>')
     return f'<p class="lrp-text">{" ".join(words)}</p>'
 

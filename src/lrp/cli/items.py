@@ -112,14 +112,14 @@ def neighbours(folder: Path) -> list[str]:
 
 
 def stems_of(names: Sequence[str]) -> list[str]:
-    """Return a name for the files about each input, no two alike, none of them ``index``.
+    """Return a name for the files about each input, no two alike.
 
-    >>> stems_of(["a/cat.png", "b/cat.png", "b/cat.jpg", "dog.png", "dog!.png", "index.png"])
-    ['a-cat', 'b-cat.png', 'b-cat.jpg', 'dog.png', 'dog-.png', 'index-2']
+    >>> stems_of(["a/cat.png", "b/cat.png", "b/cat.jpg", "dog.png", "dog!.png"])
+    ['a-cat', 'b-cat.png', 'b-cat.jpg', 'dog.png', 'dog-.png']
     """
     short = [filename(os.path.splitext(name)[0]) for name in names]
     counts = Counter(stem.lower() for stem in short)
-    taken = {"index"}
+    taken: set[str] = set()
     stems = []
     for name, stem in zip(names, short, strict=True):
         first = stem if counts[stem.lower()] == 1 else filename(name)

@@ -42,6 +42,7 @@ class Probe:
 
 
 POSITION = "position"
+"""The kind of an `Entry` that is no row of the ledger."""
 
 
 def never() -> bool:

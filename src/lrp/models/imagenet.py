@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, nn
 
-from lrp.errors import InputError, MissingExtraError, nearest
+from lrp.errors import InputError, nearest
+from lrp.extras import imported
 from lrp.models.images import fit, read_picture, to_tensor
 from lrp.models.weights import load_weights
 
@@ -70,8 +70,4 @@ def model_input(picture: Image.Image) -> Tensor:
 
 def extra(name: str) -> Any:
     """Import a package of the extra ``[demo]``."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        cure = 'pip install "lrp[demo]"'
-        raise MissingExtraError("the demo needs a package", where=name, seen=str(error), cure=cure) from error
+    return imported(name, "demo", "the demo needs a package", name)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrp.errors import InputError, LoadError, MissingExtraError
+from lrp.errors import InputError, LoadError
+from lrp.extras import imported
 
 __all__ = ["pyarrow_of", "read_parquet"]
 
@@ -55,10 +56,6 @@ def pyarrow_of(where: str) -> tuple[Any, Any]:
     Raises:
         MissingExtraError: they are not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        cure = 'pip install "lrp[tables]"'
-        raise MissingExtraError("Parquet needs a package", where=where, seen=str(error), cure=cure) from error
-    return pyarrow, pyarrow.parquet
+    return tuple(
+        imported(module, "tables", "Parquet needs a package", where) for module in ("pyarrow", "pyarrow.parquet")
+    )

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lrp.errors import LoadError, MissingExtraError
+from lrp.errors import LoadError
+from lrp.extras import imported
 from lrp.models.weights import listed
 
 __all__ = ["MARK", "load_pretrained", "load_tokenizer"]
@@ -85,12 +86,7 @@ def transformers_of(where: str) -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        cure = 'pip install "lrp[hf]"'
-        raise MissingExtraError("the model needs a package", where=where, seen=str(error), cure=cure) from error
-    return transformers
+    return imported("transformers", "hf", "the model needs a package", where)
 
 
 def told(error: BaseException) -> str:

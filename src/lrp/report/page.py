@@ -72,11 +72,12 @@ def page(
     if len(titles) != count:
         seen = f"{len(titles)} names, {count} samples"
         raise InputError("names of samples are as many as the samples", where="report(samples=...)", seen=seen)
+    css, javascript = style(), script()
     return filled_in.render(
         title=without_folders(title or f"Relevance for {targets[0] if len(targets) == 1 else 'several targets'}"),
-        style=style(),
-        script=script(),
-        policy=policy(style(), script()),
+        style=css,
+        script=javascript,
+        policy=policy(css, javascript),
         palette=base64.b64encode(palette()).decode(),
         percentile=PERCENTILE,
         samples=shown,

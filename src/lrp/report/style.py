@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lrp.errors import MissingExtraError
+from lrp.extras import imported
 from lrp.report.views import SHADES
 from lrp.report.words import number
-from lrp.viz.colors import colors
+from lrp.viz.colors import colors, letters
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -28,11 +28,7 @@ def template() -> Template:
     Raises:
         MissingExtraError: Jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        cure = 'pip install "lrp[report]"'
-        raise MissingExtraError("a report needs a package", where="jinja2", seen=str(error), cure=cure) from error
+    jinja2 = imported("jinja2", "report", "a report needs a package", "jinja2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -64,9 +60,6 @@ def _shades() -> str:
     """The colours of tokens as classes, each with black or white letters, whichever can be read on it; the legend."""
     rules, shades = [], np.round(colors(np.linspace(-1, 1, 2 * SHADES + 1))).astype(int)
     for shade, color in enumerate(shades, start=-SHADES):
-        linear = np.where(color <= 10, color / 3294.6, ((color / 255 + 0.055) / 1.055) ** 2.4)  # sRGB
-        luminance = float(linear @ [0.2126, 0.7152, 0.0722])
-        letters = "#000" if luminance > 0.179 else "#fff"
-        rules.append(f".shade{shade} {{ background: rgb{tuple(color.tolist())}; color: {letters}; }}")
+        rules.append(f".shade{shade} {{ background: rgb{tuple(color.tolist())}; color: {letters(color)}; }}")
     steps = ", ".join(f"rgb{tuple(color.tolist())}" for color in shades[:: SHADES // 5])
     return "\n".join(["", *rules, f".colors {{ background: linear-gradient(to right, {steps}); }}", ""])

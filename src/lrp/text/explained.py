@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from os import PathLike
 from typing import Any
 
@@ -50,7 +49,9 @@ class TextRelevance:
 
     def report(self, path: str | PathLike[str], **options: Any) -> None:
         """Write one self-contained HTML page, as `Relevance.report` does, with the text in colour."""
-        import_module("lrp.report").write(self, path, **options)
+        from lrp import report
+
+        report.write(self, path, **options)
 
     def __str__(self) -> str:
         rows = list(self.words)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lrp.errors import InputError, nearest
 
-__all__ = ["BLUE", "MAPS", "RED", "Palette", "colors", "palette"]
+__all__ = ["BLUE", "MAPS", "RED", "Palette", "colors", "letters", "palette"]
 
 Anchors = tuple[tuple[int, int, int], ...]
 Array = NDArray[np.float64]
@@ -102,6 +102,18 @@ def colors(values: Array, cmap: str = "RdBu_r") -> Array:
     size = np.clip(np.abs(values), 0, 1)
     red, blue = between(size, chosen.supports), between(size, chosen.opposes)
     return np.where((np.asarray(values) > 0)[..., None], red, blue)
+
+
+def letters(ground: Array) -> str:
+    """Return black or white, whichever has more contrast on a colour: red, green and blue from 0 to 255.
+
+    Source: WCAG 2, relative luminance; black and white are alike at 0.179.
+
+    >>> letters(np.array([255.0, 255.0, 255.0])), letters(np.array([103.0, 0.0, 31.0]))
+    ('#000', '#fff')
+    """
+    linear = np.where(ground <= 10, ground / 3294.6, ((ground / 255 + 0.055) / 1.055) ** 2.4)
+    return "#000" if float(linear @ [0.2126, 0.7152, 0.0722]) > 0.179 else "#fff"
 
 
 def between(size: Array, anchors: Anchors) -> Array:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lrp.errors import InputError, MissingExtraError
+from lrp.errors import InputError
+from lrp.extras import imported
 from lrp.relevance import Relevance
 from lrp.viz.colors import Palette, between, colors, palette
 
@@ -121,11 +122,9 @@ def figure(width: float, height: float, cmap: str) -> Figure:
         MissingExtraError: matplotlib is not installed.
     """
     paper = palette(cmap).paper
-    try:
-        from lrp.viz.canvas import Canvas
-    except ImportError as error:
-        cure = 'pip install "lrp[viz]"'
-        raise MissingExtraError("figures need matplotlib", where="lrp.viz", seen=str(error), cure=cure) from error
+    imported("matplotlib.figure", "viz", "figures need matplotlib", "lrp.viz")
+    from lrp.viz.canvas import Canvas
+
     return Canvas(figsize=(width, height), dpi=100, facecolor=paper, layout="compressed")
 
 

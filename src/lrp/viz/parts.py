@@ -129,7 +129,7 @@ def books(r: Relevance, sample: int | None) -> Ledger | None:
     """
     if r.ledger is None or sample is None or len(r.explained) == 1:
         return r.ledger
-    return r.ledger.by_sample()._of(sample)
+    return r.ledger.by_sample().split()[sample]
 
 
 def layers_of(r: Relevance, axes: Sequence[int] = ()) -> dict[str, Tensor]:

@@ -212,8 +212,9 @@ def _features(r: Relevance, view: str, names: Sequence[str] | None, input: str |
     if names is not None and len(names) != len(labels):
         seen = f"{len(names)} names, {len(labels)} features"
         raise InputError("each feature has one name", where="names", seen=seen)
-    known = all(v is not None for each in values for v in each)
-    together = np.concatenate([np.stack(each) for each in values], axis=1) if known else None  # type: ignore[arg-type]
+    known = [[v for v in each if v is not None] for each in values]
+    whole = all(len(each) == len(samples) for each in known)
+    together = np.concatenate([np.stack(each) for each in known], axis=1) if whole else None
     return _Table(
         [str(n) for n in names] if names is not None else labels, samples, np.concatenate(relevance, 1), together
     )

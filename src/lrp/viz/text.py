@@ -9,6 +9,7 @@ import numpy as np
 
 from lrp.errors import InputError, nearest
 from lrp.text import Piece, TextRelevance
+from lrp.viz.colors import letters
 from lrp.viz.figure import Scale, explained, number, scale_of, shown
 
 __all__ = ["tokens"]
@@ -57,8 +58,8 @@ def _html(pieces: Sequence[Piece], scale: Scale, said: str, title: str | None) -
     paper, ink = scale.palette.paper, scale.palette.ink
     spans = []
     for piece in pieces:
-        ground, letters = _colours(piece.relevance, scale)
-        style = f"background:rgb{ground};color:rgb{letters}" if np.isfinite(piece.relevance) else _HATCHED
+        ground, black_or_white = _colours(piece.relevance, scale)
+        style = f"background:rgb{ground};color:rgb{black_or_white}" if np.isfinite(piece.relevance) else _HATCHED
         text = html.escape(_printable(piece.text))
         value = number(piece.relevance)
         spans.append(f'<span style="{style};padding:.1em .2em;border-radius:.2em" title="{value}">{text}</span>')
@@ -74,10 +75,10 @@ def _terminal(piece: Piece, scale: Scale, few: bool) -> str:
     text = _printable(piece.text)
     if not np.isfinite(piece.relevance):
         return f"\x1b[7m?{text}?\x1b[0m"
-    ground, letters = _colours(piece.relevance, scale)
+    ground, black_or_white = _colours(piece.relevance, scale)
     codes = [
         f"{layer};5;{_of_256(c)}" if few else f"{layer};2;{c[0]};{c[1]};{c[2]}"
-        for layer, c in ((48, ground), (38, letters))
+        for layer, c in ((48, ground), (38, black_or_white))
     ]
     return f"\x1b[{codes[0]}m\x1b[{codes[1]}m{text}\x1b[0m"
 
@@ -85,8 +86,7 @@ def _terminal(piece: Piece, scale: Scale, few: bool) -> str:
 def _colours(relevance: float, scale: Scale) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The ground of a token, and black or white letters, whichever is read more easily on it."""
     ground = np.round(scale.rgba(np.array(relevance))[:3] * 255).astype(int)
-    bright = ground @ [0.299, 0.587, 0.114] > 140
-    return tuple(ground.tolist()), (0, 0, 0) if bright else (255, 255, 255)
+    return tuple(ground.tolist()), (0, 0, 0) if letters(ground) == "#000" else (255, 255, 255)
 
 
 def _of_256(colour: tuple[int, ...]) -> int:
