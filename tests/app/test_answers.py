@@ -17,13 +17,13 @@ from lrp.app.choice import Choice, Words
 from lrp.app.shown import pixels, shown
 from lrp.app.uploads import MAX_BYTES, check, told
 from lrp.cli.composite import composite_of, presets_known
-from lrp.cli.parse import target_of
+from lrp.cli.parse import target_of, text_target
 from lrp.errors import InputError, LayerError, LoadError
 from lrp.models import Inputs, load_inputs
 from lrp.report.words import number
 from tests.cases.texts import build
 
-WORDS = Words(target_of, composite_of, presets_known())
+WORDS = Words(target_of, text_target, composite_of, presets_known())
 
 
 def choice(*, features: tuple[str, ...] = ()) -> Choice:
@@ -103,6 +103,17 @@ def test_a_text_is_its_words_in_colours() -> None:
     largest = max(truth.words, key=lambda word: abs(word.relevance))
     strongest = "103,0,31" if largest.relevance > 0 else "5,48,97"
     assert f'background: rgb({strongest}); color: #fff" title="{number(largest.relevance)}"' in html
+
+
+def test_a_continuation_of_a_text_is_explained() -> None:
+    model, tokenizer = build("gpt2")
+    writer = Choice("writer", model, lambda _: Inputs(torch.zeros(1, 1)), tokenizer=tokenizer)
+    question = Question("The capital of France is", True, 1, "Paris", "attnlrp", INPUT)
+    truth = lrp.explain_text(model, tokenizer, question.source, target="Paris", composite=lrp.presets.attnlrp())
+    one = answer(writer, question, WORDS)
+    assert one.text is not None
+    assert one.text.target == truth.target
+    torch.testing.assert_close(one.relevance, torch.tensor([word.relevance for word in truth.words]))
 
 
 def test_names_are_escaped() -> None:

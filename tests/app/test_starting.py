@@ -60,6 +60,20 @@ def test_a_model_brings_its_tokenizer(tmp_path: Path, choices: list[Any]) -> Non
     assert choices[0].tokenizer("The capital")["input_ids"]
 
 
+def test_a_folder_of_transformers_brings_its_tokenizer_and_names(tmp_path: Path, choices: list[Any]) -> None:
+    from tests.cases.texts import build
+
+    model, tokenizer = build("classifier")
+    model.float().save_pretrained(tmp_path / "reader")
+    assert run(f"hf:{tmp_path / 'reader'}").exit_code == 0
+    tokenizer.save_pretrained(tmp_path / "reader")
+    assert run(f"hf:{tmp_path / 'reader'}").exit_code == 0
+    without, choice = choices
+    assert without.tokenizer is None
+    assert choice.tokenizer("The capital")["input_ids"] == tokenizer("The capital")["input_ids"]
+    assert choice.labels == tuple(model.config.id2label[k] for k in range(len(model.config.id2label)))
+
+
 def test_weights_are_for_all_models_or_none(nets: str, choices: list[Any]) -> None:
     result = run(f"{nets}:Net", f"{nets}:Table", "--weights", "w.pth")
     assert result.exit_code == 2

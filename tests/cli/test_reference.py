@@ -13,24 +13,11 @@ from PIL import Image
 
 import lrp
 from lrp.models import load_inputs, load_model
+from tests.cli.nets import CONV
 
 Cli = Callable[..., Result]
 
-MODELS = """
-import torch
-from torch import nn
-
-class Conv(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 4, 3)
-        self.fc = nn.Linear(4, 5)
-        self.double()
-
-    def forward(self, x):
-        return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
-
+MODELS = f"""{CONV}
 class Two(nn.Module):
     def __init__(self):
         super().__init__()

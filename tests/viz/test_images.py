@@ -252,7 +252,7 @@ def test_the_defaults_of_the_user_change_no_colour() -> None:
 
 
 def test_without_matplotlib_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "lrp.viz.canvas", None)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lrp\[viz\]"'):
         viz.image(result(torch.ones(1, 4, 4)))
     assert viz.heatmap(torch.ones(2, 2)).size == (2, 2)

@@ -97,7 +97,7 @@ def answer(choice: Choice, question: Question, words: Words) -> Answer:
     preset = question.preset.strip() or "auto"
     asked = (question.target.strip(),) if question.target.strip() not in ("", "top") else ()
     how: dict[str, Any] = {
-        "target": words.target(asked, choice.labels),
+        "target": words.text_target(asked) if question.is_text else words.target(asked, choice.labels),
         "composite": words.composite(preset),
         "keep": [] if question.layer == INPUT else [question.layer],
     }

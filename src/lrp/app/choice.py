@@ -43,10 +43,12 @@ class Words:
 
     Attributes:
         target: the words of a target and the labels, to what `lrp.explain` takes.
+        text_target: the words of a target, to what `lrp.explain_text` takes.
         composite: the words of a preset, to a composite or None.
         presets: the names of the presets.
     """
 
     target: Callable[[tuple[str, ...], tuple[str, ...]], Any]
+    text_target: Callable[[tuple[str, ...]], Any]
     composite: Callable[[str], Composite | None]
     presets: Sequence[str]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lrp.errors import InputError
 from lrp.relevance import Relevance, named_inputs
 from lrp.viz.figure import color_bar, dress, explained, figure, finish, plain, scale_of, short, shown
-from lrp.viz.parts import numbers, parts, single
+from lrp.viz.parts import part_of, single
 from lrp.viz.photo import array
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def graph(
         raise InputError("there is no relevance of such an input", where="weights", seen=weights, cure=cure)
     others = [name for name in found if name != weights]
     input = others[0] if input is None and len(others) == 1 else input
-    part = parts(r, "graph", input, numbers(sample, len(r.explained), 1))[0]
+    part = part_of(r, "graph", sample, input)
     relevance = array(part.relevance)
     nodes = relevance if relevance.ndim == 1 else relevance.sum(1)
     ends = np.asarray(array(edges), dtype=int)

@@ -16,7 +16,7 @@ from lrp.errors import InputError, nearest
 from lrp.relevance import Relevance
 from lrp.viz.figure import Scale, aim, color_bar, explained, figure, finish, number, scale_of, show_map, shown
 from lrp.viz.heatmap import PERCENTILE, laid_over
-from lrp.viz.parts import Part, numbers, parts, single
+from lrp.viz.parts import Part, numbers, part_of, parts, single
 from lrp.viz.photo import array, photo, stretched
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def compare(
     if titles is not None and len(titles) != len(several):
         seen = f"{len(titles)} titles, {len(several)} results"
         raise InputError("each result has one title", where="titles", seen=seen)
-    chosen = [parts(r, "compare", input, numbers(sample, len(r.explained), 1))[0] for r in several]
+    chosen = [part_of(r, "compare", sample, input) for r in several]
     made = [pixel_maps([part.relevance]) for part in chosen]
     maps = [pixels[0] for pixels, _ in made]
     scales = [
@@ -163,8 +163,7 @@ def channels(
         InputError: no input has channels, more than 32 channels, or another number of names.
         MissingExtraError: matplotlib is not installed.
     """
-    r = single(r, "channels")
-    part = parts(r, "channels", input, numbers(sample, len(r.explained), 1))[0]
+    part = part_of(r, "channels", sample, input)
     count = len(part.relevance)
     if count > 32:
         raise InputError("too many channels to show", where="viz.channels", seen=f"{count}", cure="viz.image or volume")

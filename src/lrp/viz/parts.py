@@ -13,7 +13,7 @@ from lrp.errors import InputError, LayerError
 from lrp.ledger import Ledger
 from lrp.relevance import Relevance, by_sample, named_inputs
 
-__all__ = ["Part", "books", "evenly", "layers_of", "numbers", "outermost", "parts", "single"]
+__all__ = ["Part", "books", "evenly", "layers_of", "numbers", "outermost", "part_of", "parts", "single"]
 
 VIEWS = {
     "bars": (0, 1, 2),
@@ -119,6 +119,16 @@ def parts(r: Relevance, view: str, input: str | None, samples: Sequence[int]) ->
     if beneath is not None and beneath.shape != relevance.shape:
         beneath = None
     return [Part(r, name, n, relevance[n], None if beneath is None else beneath[n]) for n in samples]
+
+
+def part_of(r: Relevance, view: str, sample: int, input: str | None) -> Part:
+    """The input that a view of one target and one sample shows.
+
+    Raises:
+        InputError: several targets, no such sample, no or several inputs that the view could show.
+    """
+    r = single(r, view)
+    return parts(r, view, input, numbers(sample, len(r.explained), 1))[0]
 
 
 def books(r: Relevance, sample: int | None) -> Ledger | None:

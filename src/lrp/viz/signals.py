@@ -12,7 +12,7 @@ from lrp.errors import InputError
 from lrp.relevance import Relevance
 from lrp.viz.figure import Scale, color_bar, dress, explained, figure, finish, number, plain, scale_of, short, shown
 from lrp.viz.heatmap import PERCENTILE
-from lrp.viz.parts import Part, numbers, parts, single
+from lrp.viz.parts import Part, part_of
 from lrp.viz.photo import array
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def signal(
         InputError: no input is a signal, more than 16 channels, another number of names.
         MissingExtraError: matplotlib is not installed.
     """
-    part = _one(r, "signal", sample, input)
+    part = part_of(r, "signal", sample, input)
     relevance = np.atleast_2d(array(part.relevance))
     if len(relevance) > 16:
         raise InputError(
@@ -94,7 +94,7 @@ def eeg(
         InputError: no input has channels and time, another number of names.
         MissingExtraError: matplotlib is not installed.
     """
-    part = _one(r, "eeg", sample, input)
+    part = part_of(r, "eeg", sample, input)
     relevance = array(part.relevance)
     count, steps = relevance.shape
     labels = _names(names, count)
@@ -151,7 +151,7 @@ def audio(
         InputError: no input is sound, or the result does not hold the input.
         MissingExtraError: matplotlib is not installed.
     """
-    part = _one(r, "audio", sample, input)
+    part = part_of(r, "audio", sample, input)
     relevance = np.atleast_2d(array(part.relevance))
     if len(relevance) != 1:
         raise InputError("sound has one channel here", where="viz.audio", seen=str(relevance.shape), cure="viz.signal")
@@ -180,11 +180,6 @@ def audio(
         "Below: the sound's spectrogram, in decibels down to \N{MINUS SIGN}80.",
     ]
     return finish(fig, cmap, title, sentences)
-
-
-def _one(r: Relevance, view: str, sample: int, input: str | None) -> Part:
-    r = single(r, view)
-    return parts(r, view, input, numbers(sample, len(r.explained), 1))[0]
 
 
 def _names(names: Sequence[str] | None, count: int) -> list[str]:

@@ -11,7 +11,7 @@ from lrp.errors import InputError
 from lrp.relevance import Relevance
 from lrp.viz.figure import color_bar, explained, figure, finish, scale_of, show_map, shown
 from lrp.viz.heatmap import PERCENTILE, laid_over
-from lrp.viz.parts import numbers, parts, single
+from lrp.viz.parts import part_of
 from lrp.viz.photo import array
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ def volume(
         InputError: no input is a volume, a place outside it, no such mode.
         MissingExtraError: matplotlib is not installed.
     """
-    r = single(r, "volume")
     if mode not in ("overlay", "heatmap"):
         raise InputError("there is no such mode", where="mode", seen=repr(mode), cure="'overlay' or 'heatmap'")
-    part = parts(r, "volume", input, numbers(sample, len(r.explained), 1))[0]
+    part = part_of(r, "volume", sample, input)
     relevance = array(part.relevance)
     relevance = relevance.sum(0) if relevance.ndim == 4 else relevance
     size = np.nan_to_num(np.abs(relevance), posinf=0, neginf=0)
