@@ -16,6 +16,7 @@ from lrp.engine.calls import OpCall, Probe
 from lrp.engine.differences import reference_of
 from lrp.engine.propagate import Measured, prepare, propagate, total
 from lrp.engine.run import Run
+from lrp.engine.softmax import BY_HAND, MISSED, PART
 from lrp.engine.structure import map_tensors, tensors_in
 from lrp.engine.uncompiled import compiled
 from lrp.errors import CompositeError, DetachedError, LRPWarning, ModelError
@@ -271,6 +272,8 @@ def _notes(forward: Forward) -> list[str]:
     model = forward.run.modules.model
     if model is not None and compiled(model.modules()):
         notes.append("compiled modules ran as the Python they were compiled from")
+    missed = dict.fromkeys(call.path or "(model)" for call in forward.run.calls if call.note == MISSED)
+    notes += [f"{path} {MISSED}" for path in missed]
     for escape in forward.run.escapes:
         notes.append(f"{escape.how} in {escape.path or '(model)'} took values out of the graph")
     return notes
@@ -286,11 +289,16 @@ def _note_of_positions(run: Run, measured: Measured) -> list[str]:
 def _note_of_attention(ledger: Ledger | None, calls: Sequence[OpCall]) -> list[str]:
     """What to know where the softmax of attention keeps much. One behind all attention is no part of it."""
     weighing = [call.number for call in calls if call.attention]
-    weighed = {call.name for call in calls if weighing and call.number <= weighing[-1]}
+    weighed = {call.name: call for call in calls if weighing and call.number <= weighing[-1]}
     rows = [] if ledger is None else [row for row in ledger.rows if row.kind == "softmax" and row.call in weighed]
     if ledger is None or not rows:
         return []
-    share = float((torch.stack([row.amount.abs() for row in rows]).sum(0) / ledger.size).max())
+    by_hand = {row.where for row in rows if weighed[row.call].note in (BY_HAND, PART)}
+    kept: dict[tuple[str, str], Tensor] = {}
+    for row in rows:  # what the parts of one that was written by hand keep cancels in part
+        key = row.where, "" if row.where in by_hand else row.call
+        kept[key] = kept[key] + row.amount if key in kept else row.amount
+    share = float((torch.stack([amount.abs() for amount in kept.values()]).sum(0) / ledger.size).max())
     if not LARGE <= share < math.inf:
         return []
     return [f"softmax keeps {share:.0%} of the output: AttnLRP does not conserve, by design; presets.cp_lrp() does"]

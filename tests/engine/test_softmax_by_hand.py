@@ -75,6 +75,7 @@ SPELLINGS: dict[str, Softmax] = {
     "einsum": lambda s: (lambda e: e / torch.einsum("nqk->nq", e)[..., None])(s.exp()),
     "mean": lambda s: (lambda e: e / e.mean(-1, keepdim=True) / LENGTH)(s.exp()),
     "kept above 0": lambda s: (lambda e: e / e.sum(-1, keepdim=True).clamp(min=0.0))(s.exp()),
+    "a number added": lambda s: plain(s * 1.5 / 1.5 - 3.0),
     "norm": lambda s: (lambda e: e / e.norm(p=1, dim=-1, keepdim=True))(s.exp()),
     "taken twice": lambda s: torch.exp(s) / torch.exp(s).sum(-1, keepdim=True),
     "base 2": lambda s: (lambda e: e / e.sum(-1, keepdim=True))(torch.exp2(s / math.log(2))),
@@ -104,6 +105,7 @@ def assert_as_softmax(given: Softmax, clean: Softmax, composite: str) -> None:
     assert_balanced(ours)
     assert_blameless(ours)
     assert ours.composite.name == truth.composite.name
+    assert ours.notes == truth.notes
     kinds, true_kinds = ours.ledger.by_kind(), truth.ledger.by_kind()
     for kind in kinds.keys() | true_kinds.keys():
         assert float(kinds.get(kind, 0.0)) == pytest.approx(float(true_kinds.get(kind, 0.0)), abs=1e-12)
@@ -136,22 +138,34 @@ def test_summed_by_a_matrix_of_ones(composite: str):
     assert_as_softmax(lambda s: s.exp() / (s.exp() @ ones), lambda s: s.softmax(-1), composite)
 
 
+def multiplied(scores: Tensor) -> Tensor:
+    e = scores.exp()
+    return e * (1 / e.sum(-1, keepdim=True))
+
+
+def divided_last(x: Tensor) -> Tensor:
+    e = ((x @ Q) @ (x @ K).mT).exp()
+    return ((e @ x) / e.sum(-1, keepdim=True)).sum(1)
+
+
 def test_where_weights_count_as_constants_every_spelling_is_one():
     """Those that are no softmax to the engine are gates still."""
-    for given in (
-        lambda s: (lambda e: e * (1 / e.sum(-1, keepdim=True)))(s.exp()),
-        lambda s: (lambda e: e / e.sum(-1, keepdim=True))((s - 1).exp()),
-        lambda s: (s - s.exp().sum(-1, keepdim=True).log()).exp(),
-    ):
+    for given in (multiplied, lambda s: (s - s.exp().sum(-1, keepdim=True).log()).exp()):
         assert_as_softmax(given, lambda s: s.softmax(-1), "cp_lrp")
-
-    def divided_last(x: Tensor) -> Tensor:
-        e = ((x @ Q) @ (x @ K).mT).exp()
-        return ((e @ x) / e.sum(-1, keepdim=True)).sum(1)
-
     models = divided_last, attention(lambda s: s.softmax(-1))
     ours, truth = (lrp.explain(model, X, target=1, composite=presets.cp_lrp()).input for model in models)
     assert_same(ours, truth)
+
+
+def test_a_spelling_that_is_not_known_is_told():
+    def notes(model: Callable[[Tensor], Tensor], composite: str) -> list[str]:
+        r = lrp.explain(model, X, target=1, composite=COMPOSITES[composite])
+        return [note for note in r.notes if "sum of exponentials" in note]
+
+    for model in (attention(multiplied), divided_last):
+        assert len(notes(model, "attnlrp")) == len(notes(model, "auto")) == 1
+        assert not notes(model, "cp_lrp")
+    assert not notes(attention(lambda s: s / (1 + (-s * s.mT).exp())), "attnlrp")  # a gate by hand
 
 
 @each_composite

@@ -13,7 +13,7 @@ from lrp.engine.moving import handle_sum
 from lrp.engine.native import carry_out
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.relevance_form import scaled
-from lrp.engine.softmax import handle_softmax_by_hand
+from lrp.engine.softmax import handle_softmax_by_hand, note_if_missed
 from lrp.engine.values import Value
 from lrp.ops.op import Op
 
@@ -59,6 +59,8 @@ def handle_division(run: Run, call: TorchCall) -> Outcome:
     below = run.value(denominator) if by_data else None
     if below is not None and below.exponential is not None and below.exponential is before.exponential:
         return handle_softmax_by_hand(run, call, below.exponential)
+    if by_data:
+        note_if_missed(run, call, denominator)
     point = step(run, call, affine=not by_data)
     if by_data:
         call.record.gradient = False

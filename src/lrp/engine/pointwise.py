@@ -14,7 +14,7 @@ from lrp.engine.islands import has_finite_offset, known_point, replayed, step
 from lrp.engine.nodes import Pointwise, SoftmaxNode
 from lrp.engine.outcome import Outcome, TorchCall, uncovered
 from lrp.engine.power import exponent_of
-from lrp.engine.softmax import exponential_of, weigh
+from lrp.engine.softmax import exponential_of, note_if_missed, weigh
 from lrp.engine.values import Value, as_constant
 from lrp.errors import TrainingModeError
 from lrp.ops import powers
@@ -73,8 +73,11 @@ def handle_activation(run: Run, call: TorchCall) -> Outcome:
     if not is_elementwise(call) or not isinstance(record.rule, PointwiseRule):  # complex data has no such rule
         return uncovered(run, call)
     divides, gate = _divides(call), name in GATING or _is_base_to_the(call)
+    if divides:
+        note_if_missed(run, call, x)
     above = known_point(run, x)
-    if above is not None and above.shifted:
+    moved = above is not None and above.affine and name in ("exp", "exp2")  # it may be the exponential of a softmax
+    if above is not None and above.shifted and not moved:
         outcome = replayed(run, call, gate=gate, divides=divides)
         if outcome is not None:
             return outcome

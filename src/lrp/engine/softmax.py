@@ -26,7 +26,22 @@ from lrp.rules.softmax import Taylor
 if TYPE_CHECKING:
     from lrp.engine.run import Run
 
-__all__ = ["Exponential", "OfExponential", "exponential_of", "handle_softmax_by_hand", "weigh"]
+__all__ = [
+    "BY_HAND",
+    "MISSED",
+    "PART",
+    "Exponential",
+    "OfExponential",
+    "exponential_of",
+    "handle_softmax_by_hand",
+    "note_if_missed",
+    "weigh",
+]
+
+
+BY_HAND, PART = "a softmax written by hand", "part of a softmax written by hand"
+MISSED = "divides by a sum of exponentials; as torch.softmax the weights would get their rule, here they are constants"
+"""Notes of calls; the last is of what may be a softmax, spelled in a way that is not known."""
 
 
 class OfExponential(PointwiseRule):
@@ -95,7 +110,7 @@ def handle_softmax_by_hand(run: Run, call: TorchCall, exponential: Exponential) 
     record = call.record
     record.family = "softmax"
     run.choose(record)
-    record.note, record.gradient = record.note or "a softmax written by hand", False
+    record.note, record.gradient = record.note or BY_HAND, False
     if isinstance(record.rule, Taylor):
         result = call.run(lambda tensor: run.tap(record, tensor, in_place=tensor is call.written))
         result = run.constants(record, result, result.detach(), "softmax", in_place=call.written is not None)
@@ -112,11 +127,20 @@ def handle_softmax_by_hand(run: Run, call: TorchCall, exponential: Exponential) 
     return Outcome(result, Value(nonnegative=True, gate=True))
 
 
+def note_if_missed(run: Run, call: TorchCall, denominator: Tensor) -> None:
+    """Say of a call that divides by a sum of exponentials that it is not known as a softmax, where that has a rule."""
+    exponential = (run.value(denominator) or Value()).exponential
+    if exponential is None or not any(isinstance(rule, Taylor) for _, rule in run.composite.entries):
+        return
+    if math.prod(exponential.calls[0].shape) > denominator.numel():
+        call.record.note = MISSED
+
+
 def weigh(run: Run, exponential: Exponential) -> None:
     """The exponential is one of a softmax, which does not change where its scores are all shifted alike."""
     exponential.rule.weighs = True
     for call in exponential.calls:
-        call.note = "part of a softmax written by hand"
+        call.note = PART
     numbers = {call.number for call in exponential.calls}
     first = exponential.before or exponential.calls[0]
     for entry in reversed(run.entries):
