@@ -1,4 +1,4 @@
-"""Debian's headless Chromium, for the pages that `lrp` makes. Import `chromium` and `visit` into a conftest.py."""
+"""Debian's headless Chromium, for the pages that `lrp` makes."""
 
 from __future__ import annotations
 

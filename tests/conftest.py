@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from tests.browser import chromium, visit  # noqa: F401  # fixtures: one browser for all tests that need one
+
 # The same examples on every run, and no stopwatch: two busy cores are no reason to fail.
 settings.register_profile("lrp", deadline=None, derandomize=True)
 settings.load_profile("lrp")

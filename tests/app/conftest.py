@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.app.serving import Served, serving
-from tests.browser import chromium, visit  # noqa: F401  # fixtures
 
 
 @pytest.fixture(scope="session")
