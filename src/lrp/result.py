@@ -185,7 +185,7 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
     with torch.inference_mode(False):
         forward = again()
         explained = forward.start.explained
-        if not torch.equal(forward.value, expected):
+        if not _same(forward.value, expected):
             raise ModelError(
                 "the model or its input has changed since it was explained, so its books cannot be opened again",
                 where="ledger.by_sample()",
@@ -199,6 +199,12 @@ def _by_sample(again: Callable[[], Forward], expected: Tensor, beyond: Set[str])
             measured = propagate(forward.run, explained, seed, on_the_way, [], retain=True)
             ledgers.append(_ledger(measured, expected * seed, None))
         return _stacked(ledgers)
+
+
+def _same(value: Tensor, expected: Tensor) -> bool:
+    """Equal but for what kernels that add in another order each time leave: a GPU has such ones."""
+    apart, largest = (value - expected).abs().max(), expected.abs().max()
+    return bool(apart <= torch.finfo(expected.dtype).eps ** 0.5 * largest)
 
 
 def _stacked(ledgers: Sequence[Ledger]) -> Ledger:

@@ -196,6 +196,23 @@ def test_replicas(wrap: Callable[[nn.Module], nn.Module], preset: str):
         assert torch.equal(given, expected)
 
 
+class Scatter(torch.autograd.Function):
+    """What nn.DataParallel sends its inputs through where there is a GPU, even if it is one: of its name, on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, relevance: Tensor) -> Tensor:
+        return relevance
+
+
+def test_replicas_on_gpus_are_refused_with_the_cure():
+    with pytest.raises(lrp.errors.UnseenError, match=r"explain model\.module"):
+        lrp.explain(lambda x: MODEL(Scatter.apply(x)), X, target=0)
+
+
 def sharded(model: nn.Module) -> nn.Module:
     """FSDP's `fully_shard` on each child, then on the whole."""
     from torch.distributed.device_mesh import init_device_mesh

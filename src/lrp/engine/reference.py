@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge
+from torch.autograd.graph import GradientEdge, Node
 
 from lrp.engine.calls import OpCall, edge_of
 from lrp.engine.structure import describe
@@ -115,23 +115,23 @@ def references(run: Run, parts: Sequence[Tensor], value: Tensor) -> dict[int, Te
 
 def _linear_calls(run: Run, explained: Tensor) -> list[tuple[OpCall, GradientEdge]]:
     """The linear calls that an explained output was selected from, with the places of their outputs."""
-    found: dict[tuple[int, int], tuple[OpCall, GradientEdge]] = {}
-    met: set[tuple[int, int]] = set()
+    found: list[tuple[OpCall, GradientEdge]] = []
+    met: set[tuple[Node, int]] = set()  # holds the nodes: the id of one that is freed is another's soon
     stack = [edge_of(explained)]
     while stack:
         edge = stack.pop()
-        key = (id(edge.node), edge.output_nr)
-        if key in met:
+        place = (edge.node, edge.output_nr)
+        if place in met:
             continue
-        met.add(key)
+        met.add(place)
         _, call = run.intervals.find(edge.node)
         if call is not None and call.family in ("linear", "conv"):
-            found[key] = (call, edge)
+            found.append((call, edge))
         elif call is None or call.family in _MOVING:
             stack += [GradientEdge(node, number) for node, number in edge.node.next_functions if node is not None]
         else:
             raise _refused(f"the explained output is computed by {call.name}")
-    return list(found.values())
+    return found
 
 
 def _refused(seen: str) -> TargetError:
