@@ -1,7 +1,8 @@
-"""docs/cli.md names every key of the JSON, and no other."""
+"""docs/cli.md names every key of the JSON, and no other; its commands run."""
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 from click.testing import Result
 
 from tests.cases.texts import build
+from tests.extras import files
 
 Cli = Callable[..., Result]
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 PER_TARGET = {"asked", "explained", "target", "class", "layers", "inputs", "ledger"}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*the map may be noise:lrp.LRPWarning")
 
 
 def keys_in(value: Any, at: str = "") -> Iterator[str]:
@@ -31,17 +35,32 @@ def keys_in(value: Any, at: str = "") -> Iterator[str]:
         yield at
 
 
-def documented() -> set[str]:
-    part = PAGE.read_text().split("\n## JSON\n")[1].split("\n## ")[0]
+def first_column(heading: str) -> list[str]:
+    """What stands in backticks in the first column of the table under a heading."""
+    part = PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     rows = [line.split(" | ")[0] for line in part.splitlines() if line.startswith("| `")]
-    return {name.removesuffix("[]") for row in rows for name in re.findall("`(.*?)`", row)}
+    return [words for row in rows for words in re.findall("`(.*?)`", row)]
 
 
-@pytest.mark.filterwarnings("ignore:.*the map may be noise:lrp.LRPWarning")
+def save(name: str, folder: Path) -> None:
+    for part in build(name):
+        part.save_pretrained(folder)
+
+
+def test_the_commands_run(lrp_cli: Cli, tmp_path: Path) -> None:
+    files.core()
+    files.parquet()
+    save("classifier", tmp_path / "bert")
+    for command in first_column("One of each"):
+        result = lrp_cli(*shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+    made = [path.name for path in (*tmp_path.glob("re*.*"), *tmp_path.glob("maps/*"))]
+    pictures = [f"{name}-{kind}.png" for name in ("cat", "dog") for kind in ("heatmap", "overlay")]
+    assert sorted(made) == sorted([*pictures, "relevance.csv", "relevance.npz", "relevance.parquet", "report.html"])
+
+
 def test_every_key_is_on_the_page(lrp_cli: Cli, tutorial: list[str], tmp_path: Path) -> None:
-    model, tokenizer = build("classifier")
-    model.save_pretrained(tmp_path / "bert")
-    tokenizer.save_pretrained(tmp_path / "bert")
+    save("classifier", tmp_path / "bert")
     (tmp_path / "bad.csv").write_text("age,kind\n1,benign\n")
     np.save(tmp_path / "none.npy", np.zeros((1, 10)))
     several = [tutorial[0], tutorial[1], "bad.csv", *tutorial[2:], "--layers", "all"]
@@ -52,7 +71,7 @@ def test_every_key_is_on_the_page(lrp_cli: Cli, tutorial: list[str], tmp_path: P
     ]
     read = [json.loads(lrp_cli("explain", *words, "--format", "json").stdout) for words in runs]
     found = {key for each in read for key in keys_in(each)}
-    assert found == documented() - {"samples[].targets"}
+    assert found == {key.removesuffix("[]") for key in first_column("JSON")} - {"samples[].targets"}
 
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Linear(10, 3)\n")
     np.save(tmp_path / "x.npy", np.ones((1, 10)))

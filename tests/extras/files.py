@@ -1,5 +1,6 @@
-"""Models and inputs for make_extras.sh, in this folder: those that the core can write, or what the words name."""
+"""The models and inputs of docs/cli.md, in this folder: those that the core can write, or what the words name."""
 
+import json
 import sys
 import wave
 from pathlib import Path
@@ -30,13 +31,16 @@ def core() -> None:
     Path("models.py").write_text(MODELS)
     Path("photos").mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
-    for name in ("a.png", "b.jpg"):
+    for name in ("cat.png", "dog.jpg"):
         Image.fromarray(rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)).save(Path("photos", name))
-    np.savetxt("t.csv", ROWS, delimiter=",", header="age,dose,size", comments="")
-    np.savez("a.npz", x=ROWS)
-    Path("t.parquet").touch()  # an environment without the extra does not look into it
+    prepared = {"do_resize": True, "size": {"height": 8, "width": 8}, "resample": 2, "do_normalize": False}
+    Path("preprocessor_config.json").write_text(json.dumps({"image_processor_type": "ViTImageProcessor", **prepared}))
+    np.savetxt("table.csv", ROWS, delimiter=",", header="age,dose,size", comments="")
+    np.save("rows.npy", ROWS)
+    np.savez("rows.npz", x=ROWS)
+    Path("table.parquet").touch()  # an environment without the extra does not look into it
     Path("bert").mkdir(exist_ok=True)
-    with wave.open("s.wav", "wb") as file:
+    with wave.open("sound.wav", "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(8000)
@@ -47,7 +51,7 @@ def parquet() -> None:
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.table(dict(zip(("age", "dose", "size"), ROWS.T, strict=True))), "t.parquet")
+    pyarrow.parquet.write_table(pyarrow.table(dict(zip(("age", "dose", "size"), ROWS.T, strict=True))), "table.parquet")
 
 
 def bert() -> None:
@@ -59,4 +63,4 @@ def bert() -> None:
 
 
 if __name__ == "__main__":
-    {"": core, "t.parquet": parquet, "bert": bert}["".join(sys.argv[1:])]()
+    {"": core, "table.parquet": parquet, "bert": bert}["".join(sys.argv[1:])]()

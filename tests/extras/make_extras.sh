@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fresh environments with the core, the core and [tables], the core and [hf]: `lrp explain` end to end in each, and the
+# Fresh environments with the core, the core and [report], [tables] or [hf]: `lrp explain` end to end in each, and the
 # pip line where an extra is missing. EXTRAS names a folder for them (default: a temporary one, removed at the end).
 set -euo pipefail
 
@@ -29,20 +29,29 @@ wants() { # ENVIRONMENT EXTRA WORDS...: refused with the pip line
 cd "$work/files"
 made core
 "$work/core/bin/python" "$root/tests/extras/files.py"
-for words in "models.py:Image photos" "models.py:Table t.csv" "models.py:Sound s.wav" "models.py:Table a.npz"; do
-    explains core $words
-done
-wants core tables models.py:Table t.parquet
-wants core tables models.py:Table t.csv --out r.parquet
+explains core models.py:Image photos
+explains core models.py:Image "photos/*.png" --preprocess preprocessor_config.json
+for file in table.csv rows.npy rows.npz; do explains core models.py:Table $file; done
+explains core models.py:Sound sound.wav
+"$work/core/bin/lrp" explain models.py:Image photos --out maps --format png 2> stderr
+ls maps/*.png
+wants core tables models.py:Table table.parquet
+wants core tables models.py:Table table.csv --out r.parquet
 wants core hf hf:bert --text "a good thing"
 
+"$work/core/bin/python" -m pip uninstall -qq -y Jinja2 # which torch brings along
+wants core report models.py:Image photos --out page.html
+"$work/core/bin/python" -m pip install --disable-pip-version-check -qq -c "$root/constraints.txt" "$root[report]"
+"$work/core/bin/lrp" explain models.py:Image photos --out page.html 2> stderr
+grep -q "<img" page.html
+
 made tables tables
-"$work/tables/bin/lrp" explain models.py:Table t.csv a.npz --out two.parquet 2> stderr
-"$work/tables/bin/python" "$root/tests/extras/files.py" t.parquet
-explains tables models.py:Table t.parquet
+"$work/tables/bin/lrp" explain models.py:Table table.csv rows.npz --out two.parquet 2> stderr
+"$work/tables/bin/python" "$root/tests/extras/files.py" table.parquet
+explains tables models.py:Table table.parquet
 wants tables hf hf:bert --text "a good thing"
 
 made hf hf
 "$work/hf/bin/python" "$root/tests/extras/files.py" bert 2> stderr
 explains hf hf:bert --text "a good thing"
-wants hf tables models.py:Table t.parquet
+wants hf tables models.py:Table table.parquet
