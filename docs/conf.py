@@ -15,6 +15,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = "lrp"
 html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["print.css"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
