@@ -68,12 +68,39 @@ def test_timm_takes_the_centre_of_the_resized_picture(picture: Path, tmp_path: P
     torch.testing.assert_close(read.values, normalised(expected, [0.5, 0.25, 0.0], [0.5, 1.0, 2.0]))
 
 
+@pytest.mark.parametrize(
+    ("keys", "resized", "corner"),
+    [
+        ({"crop_mode": None}, (37, 25), (8, 2)),
+        ({"crop_pct": 0.875}, (32, 22), (6, 1)),  # 22.9 and 32.6 are rounded down
+        ({"crop_pct": 1.25}, (23, 16), (2, -2)),  # 20 / 1.25 = 16, with black above and below
+    ],
+)
+def test_timm_rounds_down(
+    picture: Path, tmp_path: Path, keys: dict[str, Any], resized: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    read = load_inputs(picture, preprocess=read_preprocess(written(tmp_path, {**TIMM["pretrained_cfg"], **keys})))
+    left, top = corner
+    with Image.open(picture) as image:
+        expected = image.resize(resized, Image.Resampling.BILINEAR).crop((left, top, left + 20, top + 20))
+    assert np.array_equal(np.asarray(read.picture), np.asarray(expected))
+
+
 def test_timm_squashes(picture: Path, tmp_path: Path) -> None:
     config = {**TIMM["pretrained_cfg"], "input_size": [3, 16, 20], "crop_mode": "squash", "crop_pct": 1.0}
     read = load_inputs(picture, preprocess=read_preprocess(written(tmp_path, config)))
     with Image.open(picture) as image:
         expected = image.resize((20, 16), Image.Resampling.BILINEAR)
     assert np.array_equal(np.asarray(read.picture), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("nearest", 0), ("lanczos", 1), ("bilinear", 2), ("bicubic", 3), ("box", 4), ("hamming", 5)]
+)
+def test_interpolations_have_the_numbers_of_pillow(tmp_path: Path, name: str, number: int) -> None:
+    named = read_preprocess(written(tmp_path, {**TRANSFORMERS, "resample": name}))
+    assert named == read_preprocess(written(tmp_path, {**TRANSFORMERS, "resample": number}))
+    assert named.resample == number
 
 
 CROPPED = {**TRANSFORMERS, "image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 24}, "resample": 3}
@@ -86,12 +113,19 @@ CROPPED = {**TRANSFORMERS, "image_processor_type": "CLIPImageProcessor", "size":
         {**TRANSFORMERS, "do_normalize": False},
         {**TRANSFORMERS, "do_rescale": False, "resample": 1},
         {**TRANSFORMERS, "do_resize": False},
+        {**TRANSFORMERS, "rescale_factor": 1 / 127.5},
+        {key: value for key, value in TRANSFORMERS.items() if not key.startswith("do_")},
         {**CROPPED, "do_center_crop": True, "crop_size": {"height": 19, "width": 21}},
         {**CROPPED, "do_center_crop": True, "crop_size": {"height": 24, "width": 24}},
         {**CROPPED, "do_center_crop": False, "crop_size": {"height": 19, "width": 21}},
+        {**CROPPED, "crop_size": 19},
     ],
 )
-def test_transformers_agrees(picture: Path, tmp_path: Path, config: dict[str, Any]) -> None:
+@pytest.mark.parametrize("upright", [False, True])
+def test_transformers_agrees(picture: Path, tmp_path: Path, config: dict[str, Any], upright: bool) -> None:
+    if upright:
+        with Image.open(picture) as image:
+            image.transpose(Image.Transpose.ROTATE_90).save(picture)
     kind = getattr(transformers, f"{config['image_processor_type']}Pil")
     processor = kind(**{key: value for key, value in config.items() if key != "image_processor_type"})
     with Image.open(picture) as image:
@@ -103,15 +137,33 @@ def test_transformers_agrees(picture: Path, tmp_path: Path, config: dict[str, An
 
 
 @pytest.mark.parametrize(
+    "kind",
+    [
+        {"image_processor_type": "ViTImageProcessorFast"},
+        {"image_processor_type": "ViTImageProcessorPil"},
+        {"image_processor_type": None, "feature_extractor_type": "ViTFeatureExtractor"},
+    ],
+)
+def test_an_image_processor_has_several_names(tmp_path: Path, kind: dict[str, Any]) -> None:
+    assert read_preprocess(written(tmp_path, {**TRANSFORMERS, **kind})) == read_preprocess(
+        written(tmp_path, TRANSFORMERS)
+    )
+
+
+@pytest.mark.parametrize(
     ("config", "words"),
     [
         ({**TIMM["pretrained_cfg"], "sharpen": 2, "crop_border": 1}, "crop_border, sharpen"),
         ({**TIMM["pretrained_cfg"], "crop_mode": "border"}, "border"),
         ({**TIMM["pretrained_cfg"], "input_size": [1, 20, 20]}, "1, 20, 20"),
+        ({**TIMM["pretrained_cfg"], "input_size": [3, 16, 20]}, "3, 16, 20"),
         ({**TIMM["pretrained_cfg"], "interpolation": "bicubc"}, "one of 'bicubic'"),
         ({key: value for key, value in TIMM["pretrained_cfg"].items() if key != "mean"}, "mean"),
         ({**TRANSFORMERS, "do_pad": True}, "do_pad"),
         ({**TRANSFORMERS, "size": 224}, "several ways"),
+        ({**TRANSFORMERS, "size": {"shortest_edge": 24, "longest_edge": 30}}, "several ways"),
+        ({**TRANSFORMERS, "size": {"height": 24, "width": 30, "shortest_edge": 20}}, "several ways"),
+        ({**TRANSFORMERS, "resample": 6}, "interpolation"),
         ({**TRANSFORMERS, "image_processor_type": "LevitImageProcessor"}, "LevitImageProcessor"),
         ({key: value for key, value in TRANSFORMERS.items() if key != "image_std"}, "image_std"),
         ({"vocab_size": 3}, "nothing about images"),

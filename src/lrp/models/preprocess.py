@@ -18,7 +18,7 @@ from lrp.models.images import to_tensor
 
 __all__ = ["Preprocess", "read_preprocess"]
 
-RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+RESAMPLING = {each.name.lower(): each.value for each in Image.Resampling}
 """Interpolations by name, with Pillow's numbers, which transformers writes."""
 
 TIMM = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std")
