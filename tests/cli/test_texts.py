@@ -70,6 +70,7 @@ def assert_same(sample: dict[str, Any], r: Any) -> None:
         ("classifier", [], {}),
         ("classifier", ["--target", "good"], {"target": "good"}),
         ("classifier", ["--target", "0"], {"target": 0}),
+        ("classifier", ["--target", "top"], {"target": lrp.targets.Top()}),
         ("classifier", ["--target", "diff:good,bad"], {"target": ("good", "bad")}),
         ("classifier", ["--target", "logodds:good"], {"target": lrp.targets.LogOdds("good")}),
         ("gpt2", ["--target", "Paris and"], {"target": "Paris and"}),
@@ -111,11 +112,14 @@ def test_plan_and_layers_of_a_folder(lrp_cli: Cli) -> None:
         (["--text", TEXT, "--size", "3"], "--size"),
         (["--text", TEXT, "--reference", "zero"], "--reference"),
         (["--text", TEXT, "--labels", "x"], "--labels"),
+        (["--text", TEXT, "--reference-output", "1"], "--reference-output"),
+        (["--text", TEXT, "--through-output"], "--through-output"),
         (["--text", TEXT, "x.csv"], "one kind of input"),
         (["--text", TEXT, "--target", "0", "--target", "1"], "one target"),
         (["--text", TEXT, "--target", "goood"], "one of 'good'"),
         (["--text", TEXT, "--tokenizer", "absent"], "no tokenizer"),
         (["x.csv", "--generate", "2"], "--generate"),
+        (["x.csv", "--tokenizer", "classifier"], "--tokenizer"),
         (["--text", TEXT, "--model-kwargs", "{}"], "--model-kwargs"),
     ],
 )
@@ -164,6 +168,9 @@ def test_an_image_is_prepared_as_the_folder_says(lrp_cli: Cli, tmp_path: Path) -
         assert sample["target"] == "the output of class 1 bee"
     (by_hand,) = read_json(lrp_cli(*words, "--size", "16"))
     assert by_hand["explained"] != pytest.approx(bee, rel=1e-3)
+    (tmp_path / "other.json").write_text(json.dumps({**says, "image_mean": [0.1, 0.1, 0.1]}))
+    (other,) = read_json(lrp_cli(*words, "--preprocess", "other.json"))
+    assert other["explained"] != pytest.approx(bee, rel=1e-3)
 
 
 def test_a_sound_is_prepared_as_the_folder_says(lrp_cli: Cli, tmp_path: Path) -> None:
@@ -190,10 +197,12 @@ def test_a_sound_is_prepared_as_the_folder_says(lrp_cli: Cli, tmp_path: Path) ->
     words = ["explain", "hf:speech", "16000.wav", "--target", "1", "--format", "json"]
     (sample,) = read_json(lrp_cli(*words))
     assert sample["explained"] == pytest.approx(logit, rel=1e-4)
-    assert sample["inputs"][0]["shape"] == [200]
+    assert sample["target"] == "the output of class 1"  # LABEL_1 says no more
+    np.testing.assert_allclose(sample["inputs"][0]["values"], x[0], rtol=1e-5)
     wrong = lrp_cli("explain", "hf:speech", "8000.wav")
     assert wrong.exit_code == 2
     assert "8000, not 16000" in wrong.stderr
+    assert read_json(lrp_cli("explain", "hf:speech", "8000.wav", "--rate", "8000", "--format", "json"))
     path.write_text(json.dumps({**says, "num_mel_bins": 80}))
     assert "num_mel_bins" in lrp_cli(*words).stderr
 
@@ -205,4 +214,5 @@ def test_a_page_of_texts(lrp_cli: Cli, tmp_path: Path) -> None:
     page = (tmp_path / "x.html").read_text()
     assert page.count("relevance") > 2
     assert "lost" in page
+    assert truth("classifier", TEXT).target in page  # which names the class
     assert "<b>lost" not in page

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lrp.errors import InputError, LoadError
 from lrp.models import load_inputs, read_preprocess
+from lrp.models.preprocess import PROCESSORS
 
 TIMM = {
     "architecture": "resnet18",
@@ -112,7 +113,7 @@ CROPPED = {**TRANSFORMERS, "image_processor_type": "CLIPImageProcessor", "size":
         TRANSFORMERS,
         {**TRANSFORMERS, "do_normalize": False},
         {**TRANSFORMERS, "do_rescale": False, "resample": 1},
-        {**TRANSFORMERS, "do_resize": False},
+        {key: value for key, value in TRANSFORMERS.items() if key not in ("size", "resample")} | {"do_resize": False},
         {**TRANSFORMERS, "rescale_factor": 1 / 127.5},
         {key: value for key, value in TRANSFORMERS.items() if not key.startswith("do_")},
         {**CROPPED, "do_center_crop": True, "crop_size": {"height": 19, "width": 21}},
@@ -134,6 +135,18 @@ def test_transformers_agrees(picture: Path, tmp_path: Path, config: dict[str, An
     for each in (config, saved):
         read = load_inputs(picture, preprocess=read_preprocess(written(tmp_path, each)))
         torch.testing.assert_close(read.values, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", PROCESSORS)
+def test_every_processor_crops_as_it_does_untold(picture: Path, tmp_path: Path, family: str) -> None:
+    config = {**TRANSFORMERS, "image_processor_type": f"{family}ImageProcessor", "size": {"height": 24, "width": 26}}
+    config["crop_size"] = {"height": 19, "width": 21}
+    keys = {key: value for key, value in config.items() if key != "image_processor_type"}
+    with Image.open(picture) as image:
+        processor = getattr(transformers, f"{family}ImageProcessorPil")(**keys)
+        expected = processor(image, return_tensors="pt")["pixel_values"]
+    read = load_inputs(picture, preprocess=read_preprocess(written(tmp_path, config)))
+    torch.testing.assert_close(read.values, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +179,7 @@ def test_an_image_processor_has_several_names(tmp_path: Path, kind: dict[str, An
         ({**TRANSFORMERS, "resample": 6}, "interpolation"),
         ({**TRANSFORMERS, "image_processor_type": "LevitImageProcessor"}, "LevitImageProcessor"),
         ({key: value for key, value in TRANSFORMERS.items() if key != "image_std"}, "image_std"),
+        ({**TRANSFORMERS, "image_processor_type": "CLIPImageProcessor"}, "crop_size"),
         ({"vocab_size": 3}, "nothing about images"),
         ([1], "nothing about images"),
     ],

@@ -85,6 +85,11 @@ def test_folders_that_are_none(folder: Path, tmp_path: Path) -> None:
         load_pretrained(changed(folder, architectures=["BertForNothing"]))
     with pytest.raises(LoadError, match="no such model"):
         load_pretrained(changed(folder, architectures=["BertConfig"]))
+    with pytest.raises(LoadError, match="no such model"):
+        load_pretrained(changed(folder, architectures=None))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(LoadError, match=r"no config\.json"):
+        load_pretrained(folder)
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(LoadError, match="no tokenizer"):
             load_tokenizer(path)

@@ -1,13 +1,16 @@
+import json
 import struct
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import Wav2Vec2FeatureExtractor
 
 from lrp.errors import InputError, LoadError
-from lrp.models import load_inputs
+from lrp.models import extractor, load_inputs
 
 
 def written(path: Path, numbers: list[int], width: int, channels: int = 1, rate: int = 8000) -> Path:
@@ -44,6 +47,42 @@ def test_channels_and_mono(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="several channels"):
         load_inputs(stereo, mono=True)
     assert load_inputs(written(tmp_path / "one.wav", [1, 2, 3], 2), mono=True).values.shape == (1, 3)
+
+
+def test_normalised_as_transformers_does(tmp_path: Path) -> None:
+    numbers = [3, -1, 200, 7, 12]
+    found = load_inputs(written(tmp_path / "x.wav", numbers, 2), mono=True, normalize=True).values
+    sound = np.array(numbers, dtype=np.float32) / 2**15
+    expected = Wav2Vec2FeatureExtractor(do_normalize=True)(sound, sampling_rate=16000, return_tensors="pt")
+    torch.testing.assert_close(found, expected["input_values"])
+
+
+WAV2VEC2 = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": 8000, "do_normalize": False}
+
+
+def test_what_an_extractor_says(tmp_path: Path) -> None:
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(WAV2VEC2))
+    assert extractor(path) == (8000, False)
+    Wav2Vec2FeatureExtractor(sampling_rate=22050, do_normalize=True).save_pretrained(tmp_path)
+    assert extractor(path) == (22050, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({**WAV2VEC2, "feature_extractor_type": "WhisperFeatureExtractor"}, "WhisperFeatureExtractor"),
+        ({**WAV2VEC2, "feature_size": 2}, "not known"),
+        ({**WAV2VEC2, "num_mel_bins": 80}, "num_mel_bins"),
+        ({key: value for key, value in WAV2VEC2.items() if key != "do_normalize"}, "do_normalize"),
+        ([1], "cannot be read"),
+    ],
+)
+def test_extractors_that_are_refused(tmp_path: Path, config: Any, words: str) -> None:
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text(json.dumps(config))
+    with pytest.raises(LoadError, match=words):
+        extractor(path)
 
 
 def test_the_rate(tmp_path: Path) -> None:

@@ -53,21 +53,23 @@ TIMM_ELSE = (
 )
 """Keys of timm that change nothing about the picture of a test at the size the model was trained for."""
 
-PROCESSORS = (
-    "Beit",
-    "Bit",
-    "Blip",
-    "CLIP",
-    "ChineseCLIP",
-    "DeiT",
-    "MobileNetV1",
-    "MobileNetV2",
-    "OwlViT",
-    "Pvt",
-    "Siglip",
-    "ViT",
-)
-"""Image processors of transformers that do what their keys say; others read the same keys in ways of their own."""
+PROCESSORS = {
+    "Beit": False,
+    "Bit": True,
+    "Blip": False,
+    "CLIP": True,
+    "ChineseCLIP": True,
+    "DeiT": True,
+    "MobileNetV1": True,
+    "MobileNetV2": True,
+    "OwlViT": False,
+    "Pvt": False,
+    "Siglip": False,
+    "ViT": False,
+}
+"""Image processors of transformers that do what their keys say, and whether one that is not told to cuts out a centre.
+
+Others read the same keys in ways of their own."""
 
 TRANSFORMERS = (
     "do_resize",
@@ -216,14 +218,15 @@ def of_timm(config: Mapping[str, Any]) -> Preprocess:
 def of_transformers(config: Mapping[str, Any]) -> Preprocess:
     """Return the picture that an image processor makes: resized, cropped, rescaled, normalised."""
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
-    if re.sub(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", kind) not in PROCESSORS:
+    family = re.sub(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", kind)
+    if family not in PROCESSORS:
         cure = f"prepare the images yourself (.npy); known: {', '.join(PROCESSORS)}"
         raise LoadError("what this image processor does is not known", seen=kind, cure=cure)
     normal = config.get("do_normalize", True)
     scale = config.get("rescale_factor", 1 / 255) if config.get("do_rescale", True) else 1.0
     return Preprocess(
         resize=side_of(config["size"]) if config.get("do_resize", True) else None,
-        crop=pair_of(config["crop_size"]) if config.get("do_center_crop", "crop_size" in config) else None,
+        crop=pair_of(config["crop_size"]) if config.get("do_center_crop", PROCESSORS[family]) else None,
         resample=resampling(config["resample"]) if config.get("do_resize", True) else 0,
         half_down=True,
         white=255.0 * scale,
