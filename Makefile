@@ -16,7 +16,7 @@ TESTS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench faithfulness extras coverage real precision docs gallery
+.PHONY: help demo test random lint format peers peers-lxt peers-graphs bench gpu faithfulness extras coverage real precision docs gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ format: $(VENV)/.installed-dev ## rewrite the files as `make lint` wants them
 
 bench: $(VENV)/.installed-dev ## time explanations over gradient x input; writes benchmarks/records/speed.json
 	$(BIN)/python -m benchmarks.speed
+
+gpu: $(VENV)/.installed-dev ## compare maps on a CUDA GPU with the CPU's, time them; writes docs/hardware.md (install a torch for your GPU first)
+	$(BIN)/python -m benchmarks.gpu
 
 faithfulness: $(VENV)/.installed-dev ## remove patches in the order of each preset's map and watch the logit; writes docs/evidence.md
 	$(BIN)/python -m benchmarks.evidence

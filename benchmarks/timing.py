@@ -36,7 +36,7 @@ def times_gradient_times_input(
         call()
     for _ in tqdm(range(rounds), leave=False):
         for name, call in calls.items():
-            (processor, wall), (base_processor, base_wall) = _seconds(call), _seconds(baseline)
+            (processor, wall), (base_processor, base_wall) = _seconds(call, x), _seconds(baseline, x)
             ratios[name].append((processor / base_processor, wall / base_wall))
     return {
         name: {
@@ -47,7 +47,9 @@ def times_gradient_times_input(
     }
 
 
-def _seconds(call: Callable[[], object]) -> tuple[float, float]:
+def _seconds(call: Callable[[], object], x: Tensor) -> tuple[float, float]:
     processor, wall = time.process_time(), time.perf_counter()
     call()
+    if x.is_cuda:
+        torch.cuda.synchronize()
     return time.process_time() - processor, time.perf_counter() - wall
