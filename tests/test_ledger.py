@@ -207,6 +207,8 @@ def test_amplification_above_a_hundred_warns():
     x = torch.ones(1, 2, dtype=torch.float64)
     with pytest.warns(lrp.LRPWarning, match="2e\\+03 times the explained output"):
         r = lrp.explain(model, x)
+    (note,) = r.notes
+    assert "2e+03 times the explained output" in note
     assert float(r.ledger.amplification) == pytest.approx(1999)
     assert float(r.ledger.residual) == pytest.approx(0, abs=1e-10)
 

@@ -72,7 +72,7 @@ class Relevance:
         layer_inputs: module path -> relevance at that module's positional inputs, a tuple.
         plan: every op call on the way with its rule.
         ledger: the books; None with `ledger=False`.
-        notes: what else there is to know, a sentence each.
+        notes: what else there is to know, a sentence each; what was warned of too.
         modules: the paths of all modules of the model, to tell a misspelt name from one that was not kept.
         values: the inputs' tensors as they were explained, in the structure of `input`, for pictures and tables that
             show them beside their relevance; None in a result that was saved without them.

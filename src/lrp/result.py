@@ -100,10 +100,16 @@ def finish(
     if run.books:
         value = forward.value
         ledger = _ledger(measured, value, lambda: _by_sample(again, value, beyond))
+    warned: list[str] = []
+    if ledger is not None:
+        tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
+        warned = _warnings_of_each(ledger, tolerance, measured.cut, forward.target)
+    for message in warned:
+        warnings.warn(message, LRPWarning, stacklevel=4)
     found = dict(zip(map(id, probes), measured.probes, strict=True))
     layers = _layers(forward, "out", found)
     layer_inputs = {path: r for path, r in _layers(forward, "in", found).items() if path in layers}
-    result = Relevance(
+    return Relevance(
         input=forward.inputs.with_relevance(run.sources, measured.sources),
         output=map_tensors(lambda t: t.detach(), forward.output),
         explained=forward.value,
@@ -114,15 +120,11 @@ def finish(
         layer_inputs=layer_inputs,
         plan=Plan.of(_planned(run, on_the_way)),
         ledger=ledger,
-        notes=(*_notes(forward), *_note_of_positions(run, measured), *_note_of_attention(ledger, on_the_way)),
+        notes=(*_notes(forward), *_note_of_positions(run, measured), *_note_of_attention(ledger, on_the_way), *warned),
         modules=forward.modules,
         values=forward.inputs.values(),
         positions={name: r.sum(-1) for name, r in measured.positions.items()},
     )
-    if ledger is not None:
-        tolerance = max(TOLERANCE.get(dtype.to_real(), 1e-4) for dtype in dtypes)
-        _warn_of_each(ledger, tolerance, measured.cut, forward.target)
-    return result
 
 
 def _planned(run: Run, on_the_way: Sequence[OpCall]) -> list[OpCall]:
@@ -320,16 +322,18 @@ def _refuse_overflow(sources: Sequence[Tensor | None]) -> None:
         )
 
 
-def _warn_of_each(ledger: Ledger, tolerance: float, cut: Tensor | None, target: Target | Several) -> None:
+def _warnings_of_each(ledger: Ledger, tolerance: float, cut: Tensor | None, target: Target | Several) -> list[str]:
     """What a reader of the numbers must know, target by target."""
     if not isinstance(target, Several):
-        _warn(ledger, tolerance, 0.0 if cut is None else float(cut))
-        return
+        return _warnings(ledger, tolerance, 0.0 if cut is None else float(cut))
+    found = []
     for k, single in enumerate(ledger.split()):
-        _warn(single, tolerance, 0.0 if cut is None else float(cut[k]), f"target {k} ({target.targets[k]}): ")
+        which = f"target {k} ({target.targets[k]}): "
+        found += _warnings(single, tolerance, 0.0 if cut is None else float(cut[k]), which)
+    return found
 
 
-def _warn(ledger: Ledger, tolerance: float, cut: float, which: str = "") -> None:
+def _warnings(ledger: Ledger, tolerance: float, cut: float, which: str = "") -> list[str]:
     scale, residual, size = float(ledger.scale), float(ledger.residual.abs()), float(ledger.size)
     where = ", ".join(sorted({row.where or "(model)" for row in ledger.rows if row.kind == "detached"}))
     if cut > 0.5 * (cut + float(ledger.magnitude)):
@@ -351,5 +355,4 @@ def _warn(ledger: Ledger, tolerance: float, cut: float, which: str = "") -> None
             f"the sources' relevance is {float(ledger.amplification):.3g} times the explained output in absolute size; "
             "the map may be noise"
         )
-    for message in messages:
-        warnings.warn(which + message, LRPWarning, stacklevel=6)
+    return [which + message for message in messages]

@@ -62,7 +62,6 @@ class Answer:
         picture: what the model saw, where it is a picture.
         features: the names of the input's columns, or nothing.
         labels: the names of the model's classes, or nothing.
-        notes: what the reader must know.
     """
 
     title: str
@@ -74,7 +73,6 @@ class Answer:
     picture: Image.Image | None = None
     features: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
     def report(self, folder: Path) -> Path:
         """Write the page of `Relevance.report` into a folder of its own in `folder`, and return it."""
@@ -102,8 +100,8 @@ def answer(choice: Choice, question: Question, words: Words) -> Answer:
         "keep": [] if question.layer == INPUT else [question.layer],
     }
     folder = importable(choice.spec) if choice.spec else nullcontext()
-    with folder, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LRPWarning)
+    with folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LRPWarning)  # the notes have them
         if question.is_text:
             text, inputs = lrp.explain_text(choice.model, choice.tokenizer, question.source, **how), None
             result = text.relevance
@@ -130,7 +128,6 @@ def answer(choice: Choice, question: Question, words: Words) -> Answer:
         picture=None if inputs is None else inputs.picture,
         features=() if inputs is None else inputs.features,
         labels=choice.labels,
-        notes=(*result.notes, *(str(each.message) for each in caught if issubclass(each.category, LRPWarning))),
     )
 
 

@@ -69,7 +69,7 @@ def column(answer: Answer, scale: Scale) -> str:
     if answer.text is not None:
         facts["Special"] = f"{number(answer.text.special)}, of tokens that are no words"
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(words)}</dd></div>" for name, words in facts.items())
-    notes = "".join(f'<p class="lrp-note">{escape(note)}</p>' for note in (*answer.notes, *remarks(answer)))
+    notes = "".join(f'<p class="lrp-note">{escape(note)}</p>' for note in (*r.notes, *remarks(answer)))
     return f"<h2>{escape(answer.title)}</h2>{drawn(answer, scale)}<dl>{rows}</dl>{notes}{outputs(answer)}"
 
 

@@ -24,7 +24,7 @@ def demo(out: str, image: str) -> None:
     from pathlib import Path
 
     from lrp.cli.files import write_all
-    from lrp.cli.messages import heard, quiet
+    from lrp.cli.messages import quiet, unwarned
     from lrp.cli.pictures import pictures
     from lrp.cli.records import sample_of
     from lrp.cli.text import ledger, number
@@ -50,9 +50,9 @@ def demo(out: str, image: str) -> None:
     click.echo(f"EfficientNet-Lite0 looks at {image}")
     for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         click.echo(f"  {share:6.1%}  {index:>3} {names[index]}")
-    with heard() as messages:
+    with unwarned():
         result = lrp.explain(model, x)
-    sample = sample_of(result, 1, labels=names, remarks=tuple(messages))
+    sample = sample_of(result, 1, labels=names)
     click.echo(f"explained: the logit of {names[best.indices[0]]}, {number(sample.explained)}, by {sample.composite}")
     share = sample.reached / sample.explained
     click.echo(f"sum over the pixels: {number(sample.reached)}, {share:.2%} of it; the network's biases kept the rest")

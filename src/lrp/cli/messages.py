@@ -1,4 +1,4 @@
-"""What the user's code and lrp say while they run: kept from stdout, and collected."""
+"""What the user's code and lrp say while they run: kept from stdout, and said once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lrp.errors import LRPWarning
 
-__all__ = ["heard", "quiet"]
+__all__ = ["quiet", "unwarned"]
 
 
 @contextlib.contextmanager
@@ -20,14 +20,8 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[list[str]]:
-    """Collect lrp's own warnings, which belong to the result, and pass all others on."""
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", LRPWarning)
-        yield messages
-    for warning in caught:
-        if issubclass(warning.category, LRPWarning):
-            messages.append(f"warning: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+def unwarned() -> Iterator[None]:
+    """Keep lrp's own warnings from stderr: they are among the notes of the result."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LRPWarning)
+        yield

@@ -133,7 +133,6 @@ def sample_of(
     number: int,
     features: tuple[str, ...] = (),
     labels: tuple[str, ...] = (),
-    remarks: tuple[str, ...] = (),
 ) -> Sample:
     """Return the record of a result for one sample.
 
@@ -142,7 +141,6 @@ def sample_of(
         number: which sample of the file, from 1.
         features: the names of the last axis of the input, or nothing.
         labels: the names of the classes, or nothing.
-        remarks: more for the notes.
     """
     books = r.ledger
     assert books is not None  # the command line never asks for ledger=False
@@ -161,7 +159,7 @@ def sample_of(
         amplification=float(books.amplification),
         composite=r.composite.name,
         why=r.composite.why or "",
-        notes=(*r.notes, *remarks),
+        notes=tuple(r.notes),
     )
 
 

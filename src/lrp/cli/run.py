@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrp.cli.composite import composite_of
 from lrp.cli.items import Item, Items
-from lrp.cli.messages import heard, quiet
+from lrp.cli.messages import quiet, unwarned
 from lrp.cli.options import Request
 from lrp.cli.parse import kwargs_of, labels_of, layers_of, numbers_of, target_of
 from lrp.cli.records import Explained, Failure, samples_of
@@ -114,7 +114,7 @@ def of_file(
         reference = reference.to(parameter.device, parameter.dtype)
     shown = None if bar and len(inputs) > 1 else True
     for index in tqdm(range(len(inputs)), desc="explaining", unit="sample", disable=shown):
-        with quiet(), heard() as messages:
+        with quiet(), unwarned():
             given = reference.sample(index) if isinstance(reference, models.Inputs) else reference
             result = lrp.explain(model, inputs.sample(index), reference=given, **how)
         if result.explained.shape[-1:] != (1,):
@@ -124,7 +124,7 @@ def of_file(
                 seen=f"explained output of shape {tuple(result.explained.shape)}",
                 cure="the first axis of the input must be the sample axis; for other layouts use lrp.explain",
             )
-        made = samples_of(result, index + 1, request.target, inputs.features, labels, tuple(messages))
+        made = samples_of(result, index + 1, request.target, inputs.features, labels)
         yield Explained(item, result, inputs, labels, [replace(sample, input=item.name) for sample in made])
 
 

@@ -11,7 +11,7 @@ from torch import nn
 import lrp
 from lrp import models
 from lrp.cli.items import Item
-from lrp.cli.messages import heard, quiet
+from lrp.cli.messages import quiet, unwarned
 from lrp.cli.options import Request
 from lrp.cli.parse import text_target
 from lrp.cli.records import Explained, samples_of
@@ -62,12 +62,12 @@ def of_text(request: Request, item: Item, model: nn.Module, tokenizer: Any, how:
         model, tokenizer: as `lrp.explain_text` takes them.
         how: further arguments of it.
     """
-    with quiet(), heard() as messages:
+    with quiet(), unwarned():
         text = lrp.explain_text(
             model, tokenizer, item.name, target=text_target(request.target), generate=request.generate or 0, **how
         )
     features = tuple(token.text for token in text.tokens)
-    (sample,) = samples_of(text.relevance, 1, (), features, (), tuple(messages))
+    (sample,) = samples_of(text.relevance, 1, (), features)
     words = tuple((word.text, word.relevance) for word in text.words)
     sample = replace(sample, input=item.name, target=text.target, words=words)
     yield Explained(item, text.relevance, models.Inputs(text.relevance.values, features), (), [sample], text)
