@@ -67,7 +67,7 @@ def test_every_key_is_on_the_page(lrp_cli: Cli, tutorial: list[str], tmp_path: P
     runs = [
         [*several, "--reference-output", "0.5"],
         [tutorial[0], "none.npy", *tutorial[2:], "--reference", "none.npy"],
-        ["hf:bert", "--text", "lost things"],
+        ["hf:bert", "--text", "lost things", "--positions"],
     ]
     read = [json.loads(lrp_cli("explain", *words, "--format", "json").stdout) for words in runs]
     found = {key for each in read for key in keys_in(each)}

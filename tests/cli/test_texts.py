@@ -86,6 +86,23 @@ def test_the_words_of_the_library(lrp_cli: Cli, model: str, words: list[str], op
     assert sample["input"] == text
 
 
+def test_positions_are_inputs_of_their_own(lrp_cli: Cli) -> None:
+    words = ["explain", "hf:classifier", "--text", TEXT, "--positions"]
+    (sample,) = read_json(lrp_cli(*words, "--format", "json"))
+    r = truth("classifier", TEXT, positions=True)
+    assert_same(sample, r)
+    found = {each["name"]: each["relevance"] for each in sample["positions"]}
+    assert list(found) == list(r.relevance.positions)
+    for name, expected in r.relevance.positions.items():
+        np.testing.assert_allclose(found[name], expected[0].tolist(), rtol=1e-4, atol=1e-5)
+    rows = list(csv.DictReader(io.StringIO(lrp_cli(*words, "--text", "lost", "--format", "csv").stdout)))
+    parts = [value for key, value in rows[0].items() if key.startswith("relevance: ")]
+    assert float(rows[0]["sum"]) == pytest.approx(sum(map(float, parts)), rel=1e-5)
+    assert len(parts) == 1 + len(found)
+    assert all(name in lrp_cli(*words).stdout for name in found)
+    assert "positions" not in read_json(lrp_cli(*words[:-1], "--format", "json"))[0]
+
+
 def test_several_texts_and_a_tokenizer_of_its_own(lrp_cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "classifier" / "tokenizer.json").rename(tmp_path / "tokenizer.json")
     texts = [TEXT, "=1+1 things"]

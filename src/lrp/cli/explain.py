@@ -16,6 +16,9 @@ __all__ = ["explain"]
 @explaining
 @click.option("--layers", metavar="PATTERN|all", multiple=True, help="Keep these layers too; `lrp layers` lists them.")
 @click.option(
+    "--positions", is_flag=True, help="Positional embeddings are inputs of their own; else the ledger has their share."
+)
+@click.option(
     "--out",
     metavar="PATH",
     help="A .txt, .json, .csv, .parquet, .npz, .html (a page) or .png (heatmap) file, or a folder. Default: stdout.",

@@ -35,7 +35,8 @@ class Request:
         inputs, text, tokenizer, generate, preprocess: see `explaining`.
         target, composite, reference, reference_output, labels, size, mean, std, rate, mono, through_output:
             see `explaining`.
-        layers: the layers to keep; only ``lrp explain`` asks for them.
+        layers, positions: the layers to keep, and whether positional embeddings are sources; only ``lrp explain``
+            asks for them.
     """
 
     model: str
@@ -59,6 +60,7 @@ class Request:
     mono: bool = False
     through_output: bool = False
     layers: tuple[str, ...] = ()
+    positions: bool = False
 
 
 def loading(command: Command) -> Command:

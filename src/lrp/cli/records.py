@@ -75,6 +75,7 @@ class Sample:
         which, asked: of several targets: which, from 1, and its words on the command line; else 0 and nothing.
         input: what the input is called.
         words: of a text, each word with its relevance.
+        positions: the positional embeddings that are sources of their own.
     """
 
     number: int
@@ -94,11 +95,13 @@ class Sample:
     asked: str = ""
     input: str = ""
     words: tuple[tuple[str, float], ...] = ()
+    positions: tuple[Layer, ...] = ()
 
     @property
     def reached(self) -> float:
-        """The relevance that reached the inputs."""
-        return sum(float(source.values.sum()) for source in self.sources)
+        """The relevance that reached the inputs, and the positional embeddings beside them."""
+        values = [source.values for source in self.sources] + [embedding.values for embedding in self.positions]
+        return sum(float(each.sum()) for each in values)
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,9 @@ def sample_of(
         composite=r.composite.name,
         why=r.composite.why or "",
         notes=tuple(r.notes),
+        positions=tuple(
+            Layer(name, values) for path, value in r.positions.items() for name, values in arrays(path, value)
+        ),
     )
 
 

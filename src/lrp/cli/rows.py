@@ -27,10 +27,10 @@ Line = dict[str, Cell]
 
 
 def lines_of(samples: Sequence[Sample]) -> Iterator[Line]:
-    """Yield a line for each number of the kept layers and the inputs."""
+    """Yield a line for each number of the kept layers, the positional embeddings and the inputs."""
     for sample in samples:
         first: Line = {"sample": sample.number, **({"asked": sample.asked} if sample.which else {})}
-        for layer in sample.layers:
+        for layer in (*sample.layers, *sample.positions):
             for place, value in np.ndenumerate(layer.values):
                 blank: Line = {"feature": None, "value": None}
                 yield {**first, "layer": layer.name, "index": at(place), **blank, "relevance": value}
@@ -61,7 +61,7 @@ def line_of(sample: Sample) -> Line:
             line |= {f"relevance: {name}": value for name, value in named}
         else:
             line[f"relevance: {source.name}"] = float(source.values.sum())
-    return line
+    return line | {f"relevance: {each.name}": float(each.values.sum()) for each in sample.positions}
 
 
 def at(place: tuple[int, ...]) -> str:

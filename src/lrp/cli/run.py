@@ -64,6 +64,7 @@ def explained(
 
     check_options(request)
     how: dict[str, Any] = {"composite": composite_of(request.composite), "keep": layers_of(request.layers)}
+    how["positions"] = request.positions
     read = reader(request)
     model = load(request)
     if request.text:

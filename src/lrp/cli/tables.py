@@ -105,6 +105,11 @@ def relevances(sample: Sample) -> dict[str, Any]:
             }
             for item in sample.sources
         ],
+        **(
+            {"positions": [{"name": e.name, **relevance(e.values)} for e in sample.positions]}
+            if sample.positions
+            else {}
+        ),
         "ledger": {
             "rows": [
                 {"call": row.call, "where": row.where, "kind": row.kind, "amount": finite(row.amount)}
@@ -157,4 +162,5 @@ def npz_of(samples: Sequence[Sample]) -> bytes:
 def numbers(sample: Sample) -> dict[str, Array]:
     """Return the relevance of layers and inputs by name."""
     layers = {f"layers/{item.name}": item.values for item in sample.layers}
-    return layers | {f"inputs/{item.name}": item.values for item in sample.sources}
+    inputs = {f"inputs/{item.name}": item.values for item in sample.sources}
+    return layers | inputs | {f"positions/{item.name}": item.values for item in sample.positions}

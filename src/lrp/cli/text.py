@@ -31,6 +31,7 @@ def text_of(sample: Sample, labels: tuple[str, ...] = (), *, with_input: bool = 
         parts += [by_word(sample.words, sample.explained)]
     else:
         parts += [by_feature(source, sample.explained) for source in sample.sources]
+    parts += [by_value(embedding) for embedding in sample.positions]
     parts += [ledger(sample)]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
@@ -62,6 +63,7 @@ def by_layer(sample: Sample) -> Iterator[str]:
     sums = [("output", sample.explained)]
     sums += [(layer.name, float(layer.values.sum())) for layer in sample.layers]
     sums += [(source.name, float(source.values.sum())) for source in sample.sources]
+    sums += [(embedding.name, float(embedding.values.sum())) for embedding in sample.positions]
     width = max(len(name) for name, _ in sums)
     yield f"relevance by layer{'':{max(width - 14, 2)}}{'sum':>11}  {'explained - sum':>16}"
     for name, total in sums:
