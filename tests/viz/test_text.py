@@ -6,6 +6,7 @@ import torch
 
 from lrp import viz
 from lrp.errors import InputError, LayerError
+from lrp.viz.fonts import families
 from tests.viz.results import caption, text, words
 
 
@@ -95,3 +96,16 @@ def test_layers_stand_above_the_tokens_with_the_features_added_up() -> None:
         viz.layers_by_tokens(t, ["layers.2"])
     with pytest.raises(LayerError, match="keep"):
         viz.layers_by_tokens(text(("a", 1.0)))
+
+
+def test_letters_that_the_font_lacks_come_from_another_or_are_code_points() -> None:
+    """Of glyphs that are missing matplotlib would warn, an error here; no font has a use for the last letter."""
+    tokens = text(("\U0010fffd", 1.0), ("naïve$", -1.0), ("a⌕", 0.5), ("日本", 1.0))
+    fig = viz.token_matrix([tokens], ["\U0010fffd"], title="\U0010fffd")
+    fig.canvas.draw()
+    none, usual, other = fig.axes[0].get_xticklabels()[:3]
+    assert [none.get_text(), usual.get_text(), other.get_text()] == [r"\U0010fffd", r"naïve\$", "a⌕"]
+    assert other.get_fontfamily() == [*usual.get_fontfamily(), *families("⌕")]
+    assert families("⌕")
+    assert fig.axes[0].get_yticklabels()[0].get_text().startswith(r"\U0010fffd  (")
+    assert fig.get_suptitle() == r"\U0010fffd"

@@ -15,6 +15,7 @@ from lrp.errors import InputError
 from lrp.extras import imported
 from lrp.relevance import Relevance
 from lrp.viz.colors import Palette, between, colors, palette
+from lrp.viz.fonts import families, legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,13 +176,19 @@ def color_bar(fig: Figure, axes: Any, scale: Scale, *, label: str = "relevance")
 
 
 def finish(fig: Figure, cmap: str, title: str | None, sentences: Iterable[str]) -> Figure:
-    """Set the title above and the caption below, broken into lines of the figure's width."""
+    """Set the title above and the caption below, in lines of the figure's width, and see to fonts for all words."""
+    from matplotlib.text import Text
+
     ink = palette(cmap).ink
     letters = int(fig.get_figwidth() * 72 / (SMALL * 0.54))
     text = " ".join(sentence for sentence in sentences if sentence)
     fig.supxlabel(plain(textwrap.fill(text, letters)), fontsize=SMALL, color=ink, x=0.01, ha="left")
     if title:
         fig.suptitle(plain(title), fontsize=11, color=ink)
+    for label in fig.findobj(Text):
+        assert isinstance(label, Text)
+        if others := families(label.get_text()):
+            label.set_fontfamily([*label.get_fontfamily(), *others])
     return fig
 
 
@@ -222,7 +229,7 @@ def number(value: float) -> str:
 
 def plain(words: str) -> str:
     """Words as matplotlib shows them letter by letter: a dollar sign begins no formula."""
-    return words.replace("$", r"\$")
+    return legible(words).replace("$", r"\$")
 
 
 def short(words: str, most: int = 28) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lrp.errors import InputError, LayerError, nearest
 from lrp.text import TextRelevance
 from lrp.viz.figure import USUAL, color_bar, explained, figure, finish, number, plain, scale_of, short, show_map
+from lrp.viz.fonts import legible
 from lrp.viz.parts import layers_of, outermost
 from lrp.viz.photo import array
 
@@ -129,12 +130,13 @@ def _grid(
     colours = scale.rgba(values)
     if read is not None:
         colours[~read] = (0.85, 0.85, 0.85, 1)
+    rows, columns = [legible(row) for row in rows], [short(legible(word), 20) for word in columns]
     labels = max(len(row) for row in rows)
     width = max(6.0, 0.28 * len(columns) + 0.075 * labels + 1.2)
-    fig = figure(width, 0.27 * len(rows) + 0.09 * min(20, max(len(c) for c in columns)) + 1.2, cmap)
+    fig = figure(width, 0.27 * len(rows) + 0.09 * max(len(c) for c in columns) + 1.2, cmap)
     axes = fig.subplots()
     show_map(axes, colours, cmap, stretch=True)
-    axes.set_xticks(range(len(columns)), [plain(short(word, 20)) for word in columns], rotation=90)
+    axes.set_xticks(range(len(columns)), [plain(word) for word in columns], rotation=90)
     axes.set_yticks(range(len(rows)), [plain(row) for row in rows])
     axes.tick_params(length=0, labelsize=USUAL)
     color_bar(fig, axes, scale, label="relevance of a token")
