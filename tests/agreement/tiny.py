@@ -39,6 +39,7 @@ class Tiny:
     make: Callable[[str], nn.Module]
     """The model, given the way attention is carried out, `eager` or `sdpa`."""
     seed: int
+    """Of a draw whose activations have no input nearer to zero than 1e-4: LXT adds 1e-10 to it."""
     of_tokens: bool = True
     answers_tokens: bool = True
 
@@ -122,7 +123,7 @@ TINY = {
         Tiny("llama", _decoder("Llama"), 1),
         Tiny("qwen2", _decoder("Qwen2", sliding_window=None), 2),
         Tiny("qwen3", _decoder("Qwen3", sliding_window=None), 3),
-        Tiny("gemma3", _decoder("Gemma3", "Gemma3TextConfig", sliding_window=4, sliding_window_pattern=2), 4),
+        Tiny("gemma3", _decoder("Gemma3", "Gemma3TextConfig", sliding_window=4, sliding_window_pattern=2), 14),
         Tiny("gpt2", _gpt2, 5),
         Tiny("bert", _bert, 6, answers_tokens=False),
         Tiny("vit", _vit, 7, of_tokens=False, answers_tokens=False),
