@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cases.texts import build
+
 MODELS = """
 import torch
 from torch import nn
@@ -62,6 +64,14 @@ class Served:
         return int(self.address.rpartition(":")[2])
 
 
+def reader(folder: Path) -> Path:
+    """A classifier of texts with its tokenizer, saved as transformers does."""
+    model, tokenizer = build("classifier")
+    model.float().save_pretrained(folder / "reader")
+    tokenizer.save_pretrained(folder / "reader")
+    return folder / "reader"
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
     """Start it and stop it; it must then have deleted what was uploaded."""
@@ -69,7 +79,7 @@ def serving(folder: Path) -> Iterator[Served]:
     (folder / "labels.txt").write_text(LABELS)
     log = folder / "asked.txt"
     log.touch()
-    models = [f"{folder / 'nets.py'}:{name}" for name in ("Net", "Table", "Broken")]
+    models = [f"{folder / 'nets.py'}:{name}" for name in ("Net", "Table", "Broken")] + [f"hf:{reader(folder)}"]
     command = [sys.executable, "-c", START.format(log=str(log)), "app", *models, "--port", "0"]
     command += ["--labels", str(folder / "labels.txt"), "--size", "32"]
     (folder / "tmp").mkdir()

@@ -138,6 +138,21 @@ def test_a_row_of_a_table_is_explained_by_another_model(page: Page, tmp_path: Pa
     expect(page.get_by_role("alert")).to_contain_text("row 3 of 2", timeout=PATIENCE)
 
 
+def test_a_text_is_coloured_word_by_word(page: Page) -> None:
+    expect(page.get_by_label("or a text")).to_have_count(0)
+    choose(page, "Model", "reader")
+    page.get_by_label("or a text").fill("The capital of <i>France</i>")
+    choose(page, "Target", "1")
+    explain(page)
+    words = page.locator(".lrp-text span")
+    expect(words.first).to_have_text("The", timeout=PATIENCE)
+    assert "".join(words.all_inner_texts()) == "Thecapitalof<i>France</i>"
+    amounts = [float(word.get_attribute("title") or "nan") for word in words.all()]
+    special = float(page.locator("dt:text('Special') + dd").inner_text().split(",")[0])
+    reached = float(row(page, "reached the input")[0])
+    assert sum(amounts) + special == pytest.approx(reached, abs=1e-3)
+
+
 def test_what_is_wrong_is_said_without_folders(page: Page, photograph: Path) -> None:
     explain(page)
     alert = page.locator(".lrp-problem")
