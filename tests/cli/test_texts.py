@@ -233,3 +233,9 @@ def test_a_page_of_texts(lrp_cli: Cli, tmp_path: Path) -> None:
     assert "lost" in page
     assert truth("classifier", TEXT).target in page  # which names the class
     assert "<b>lost" not in page
+    assert lrp_cli(*words, "--out", "pages/", "--format", "html").exit_code == 0
+    index = (tmp_path / "pages" / "index.html").read_text()
+    assert f'<a href="reports/text-1.html">{TEXT}</a>' in index
+    assert '<a href="reports/text-2.html">&lt;b&gt;lost&lt;/b&gt; things</a>' in index
+    strongest = max(truth("classifier", TEXT).words, key=lambda word: abs(word.relevance))
+    assert f"<td>{strongest.text} {strongest.relevance:+.4g}</td>" in index

@@ -38,8 +38,8 @@ def explain(context: click.Context, /, out: str | None, format: str | None, **op
     axis is the sample axis; every sample is explained in a run of its own. --text takes a text instead.
 
     One input gives its whole explanation; in csv and parquet, a line a number. Several inputs give, in csv and
-    parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv. In
-    html they share one page, of the first 64 samples; a folder holds the lines of all.
+    parquet, a line each; in png and npz, files of each input in the folder --out, and the lines in relevance.csv; in
+    html, there, a page about each and an index.html too. In --out x.html they share one page, of the first 64 samples.
 
     Exit code 3: some of several inputs could not be explained; stderr names them, and the others are there.
     """

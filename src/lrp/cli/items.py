@@ -60,7 +60,8 @@ def items_of(words: Sequence[str], texts: Sequence[str] = ()) -> Items:
     paths = list(dict.fromkeys(path for word in words for path in files_of(word)))
     many = len(words) > 1 or not Path(words[0]).is_file()
     base = os.path.commonpath([path.absolute().parent for path in paths])
-    names = [path.absolute().relative_to(base).as_posix() for path in paths]
+    relative = [path.absolute().relative_to(base).as_posix() for path in paths]
+    names = [name.encode(errors="replace").decode() for name in relative]  # a name on the disk may be no text
     return Items(tuple(map(Item, names, stems_of(names), paths)), many)
 
 
@@ -134,5 +135,8 @@ def filename(words: str) -> str:
 
     >>> filename("diff:tabby cat,-1")
     'diff-tabby-cat-1'
+    >>> len(filename(90 * "ü").encode())  # a file's name has room for 255 bytes
+    80
     """
-    return re.sub(r"[^\w.]+", "-", words).strip("-.")[:80] or "input"
+    safe = re.sub(r"[^\w.]+", "-", words).strip("-.")
+    return safe.encode()[:80].decode(errors="ignore") or "input"

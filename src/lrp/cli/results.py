@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from itertools import chain, groupby, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +20,9 @@ from lrp.cli.tables import json_of, npz_of
 from lrp.cli.text import text_of
 from lrp.errors import InputError
 from lrp.models.parquet import pyarrow_of
+
+if TYPE_CHECKING:
+    from lrp.report.index import Entry
 
 __all__ = ["write_results"]
 
@@ -38,8 +41,10 @@ def write_results(request: Request, items: Items, place: Destination) -> list[Fa
         write_table([line_of(sample) for one in found for sample in one.samples], place)
     elif place.format == "png":
         write_pictures(list(found), place)
+    elif items.many and place.format == "html" and place.folder:
+        write_reports(found, request, place, failures)
     elif place.format == "html":
-        write_page(found, request, place, many=items.many)
+        write_page(found, request, place)
     else:
         write_document(found, request, place, failures, many=items.many)
     return failures
@@ -90,28 +95,47 @@ def write_table(lines: Sequence[Line], place: Destination) -> None:
         deliver(csv_of(lines).encode() if place.format == "csv" else parquet_of(lines), place, "relevance")
 
 
-def write_page(found: Iterable[Explained], request: Request, place: Destination, *, many: bool) -> None:
-    """Write a page about the first samples; of several inputs, in a folder, the table of all beside it."""
+def write_page(found: Iterable[Explained], request: Request, place: Destination) -> None:
+    """Write a page about the first samples; no more are explained than it has room for."""
     from lrp import report
     from lrp.cli.pages import page_of
 
     report.template()  # where a package is missing, that is told before the work
+    if ones := list(islice(found, report.MOST)):
+        deliver(page_of(ones, request), place, "explanation")
+
+
+def write_reports(found: Iterable[Explained], request: Request, place: Destination, failures: list[Failure]) -> None:
+    """Write a report about each input as soon as it is made; at the end the table of all, and a page that leads there.
+
+    In memory are the samples of one report, and a line and an entry for each of the others.
+    """
+    from lrp import report
+    from lrp.cli.pages import entries_of, index_of, page_of
+
+    assert place.path is not None
+    report.template()
     lines: list[Line] = []
-
-    def noted() -> Iterator[Explained]:
-        for one in found:
-            lines.extend(map(line_of, one.samples))
-            yield one
-
-    samples = noted()
-    made = page_of(samples, request)
-    if made is None:
-        return
-    deliver(made, place, "explanation")
-    if many and place.folder and place.path is not None:
-        deque(samples, maxlen=0)  # those that the page has no room for
+    entries: list[Entry] = []
+    count = 0
+    for item, group in groupby(found, key=lambda one: one.item):
+        ones = iter(group)
+        shown = list(islice(ones, report.MOST))
+        own = [line_of(sample) for one in chain(shown, ones) for sample in one.samples]
+        link = f"reports/{item.stem}.html"
+        try:
+            made, added = page_of(shown, request, title=item.name), entries_of(shown[0], link)
+        except InputError as error:
+            failures.append(Failure(item.name, error))
+            continue
+        write_all({place.path / link: made})
+        lines += own
+        entries += added
+        count += 1
+    if count:
         write_all({place.path / "relevance.csv": csv_of(lines).encode()})
-        click.echo(f"wrote {place.path / 'relevance.csv'}", err=True)
+        write_all({place.path / "index.html": index_of(entries, failures, request)})
+        click.echo(f"wrote index.html, relevance.csv and {count} reports to {place.path}", err=True)
 
 
 def write_document(

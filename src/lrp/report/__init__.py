@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lrp.report.page import page, write
+from lrp.report.panels import MOST
 from lrp.report.style import template
 
-__all__ = ["page", "template", "write"]
+__all__ = ["MOST", "page", "template", "write"]

@@ -13,7 +13,7 @@ from lrp.relevance import Relevance
 from lrp.report import books, made
 from lrp.report.grids import palette
 from lrp.report.panels import MOST, Sample, overview, samples_of
-from lrp.report.style import policy, script, style, template
+from lrp.report.style import frame, template
 from lrp.report.words import share, without_folders
 from lrp.text import TextRelevance
 from lrp.viz.heatmap import PERCENTILE
@@ -72,12 +72,9 @@ def page(
     if len(titles) != count:
         seen = f"{len(titles)} names, {count} samples"
         raise InputError("names of samples are as many as the samples", where="report(samples=...)", seen=seen)
-    css, javascript = style(), script()
     return filled_in.render(
         title=without_folders(title or f"Relevance for {targets[0] if len(targets) == 1 else 'several targets'}"),
-        style=css,
-        script=javascript,
-        policy=policy(css, javascript),
+        **frame("tables.js", "page.js"),
         palette=base64.b64encode(palette()).decode(),
         percentile=PERCENTILE,
         samples=shown,

@@ -1,4 +1,4 @@
-"""The page's template, its style and script, and the policy that lets nothing else in."""
+"""The templates of pages, their style and scripts, and the policy that lets nothing else in."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lrp.viz.colors import colors, letters
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["policy", "script", "style", "template"]
+__all__ = ["frame", "template"]
 
 FOLDER = Path(__file__).parent
 
 
-def template() -> Template:
-    """Return the page's template, which escapes whatever it is given but the style and the script.
+def template(name: str = "page.html") -> Template:
+    """Return a page's template, which escapes whatever it is given but the style and the script.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
@@ -37,23 +37,19 @@ def template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
-def style() -> str:
-    """Return the page's CSS."""
-    return (FOLDER / "page.css").read_text("utf-8") + _shades()
+def frame(*scripts: str) -> dict[str, str]:
+    """Return the style, the script out of these files, and the content security policy that `frame.html` sets.
 
-
-def script() -> str:
-    """Return the page's JavaScript."""
-    return (FOLDER / "page.js").read_text("utf-8")
-
-
-def policy(style: str, script: str) -> str:
-    """Return the content security policy: the page's own style and script, by their hashes, and pictures as data."""
+    The policy allows this style and this script, by their hashes, and pictures as data.
+    """
+    style = (FOLDER / "page.css").read_text("utf-8") + _shades()
+    script = "\n".join((FOLDER / name).read_text("utf-8") for name in scripts)
     hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
-    return "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'".format(*hashes)
+    policy = "default-src 'none'; img-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'".format(*hashes)
+    return {"style": style, "script": script, "policy": policy}
 
 
 def _shades() -> str:

@@ -16,10 +16,19 @@ __all__ = ["Bar", "Cell", "Row", "Table", "bar", "numeric", "ranked", "text"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and the number behind it as programs read it; None where it is text."""
+    """What a cell shows.
+
+    Args:
+        text: its text.
+        value: the number behind it as programs read it; None where it is text.
+        link: where the text leads, or nowhere.
+        picture: the address of a picture above the text, or none.
+    """
 
     text: str
     value: str | None = None
+    link: str = ""
+    picture: str = ""
 
 
 @dataclass(frozen=True)
