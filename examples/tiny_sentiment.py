@@ -7,19 +7,20 @@ from typing import Any
 
 import torch
 from tokenizers import BertWordPieceTokenizer
-from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 THINGS = ("soup", "waiter", "music", "view")
+PIECES = (
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", *THINGS, "was", ".", "un", "##friendly"),
+    *("wonderful", "great", "friendly", "lovely", "awful", "cold", "boring"),
+)
 WORDS = {"good": ("wonderful", "great", "friendly", "lovely"), "bad": ("awful", "cold", "unfriendly", "boring")}
 
 
 def trained() -> tuple[Any, Any]:
     """The model in eval mode and its tokenizer."""
     said = [(f"The {thing} was {word}.", good) for good in WORDS for thing, word in product(THINGS, WORDS[good])]
-    pieces = BertWordPieceTokenizer()
-    pieces.train_from_iterator([sentence for sentence, _ in said], vocab_size=90, show_progress=False)
-    pieces.post_processor = BertProcessing(*((name, pieces.token_to_id(name)) for name in ("[SEP]", "[CLS]")))
+    pieces = BertWordPieceTokenizer({piece: number for number, piece in enumerate(PIECES)})
     special = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces._tokenizer, **special)
 
