@@ -110,6 +110,33 @@ def test_the_index_of_tables_has_the_numbers_of_the_first_samples(
     assert 'value="63">64</option>' in (tmp_path / "pages" / "reports" / "a.html").read_text()
 
 
+FAILS = """
+from torch import nn
+
+class Net(nn.Linear):
+    def forward(self, x):
+        if x[0, 0] > 2:
+            x = x[:, :1]
+        return super().forward(x)
+
+net = Net(2, 1)
+"""
+
+
+def test_of_an_input_that_fails_on_the_way_the_index_counts_what_was_explained(
+    lrp_cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(FAILS)
+    (tmp_path / "a.csv").write_text("age,dose\n1,2\n2,2\n3,2\n4,2\n")
+    (tmp_path / "b.csv").write_text("age,dose\n1,2\n")
+    words = ["explain", "net.py:net", "a.csv", "b.csv", "--out", "pages", "--format", "html"]
+    assert lrp_cli(*words).exit_code == 3
+    text = (tmp_path / "pages" / "index.html").read_text()
+    assert re.findall(r">([ab]\.csv)</a></td><td[^>]*>(\d+)<", text) == [("a.csv", "2"), ("b.csv", "1")]
+    assert "<dt>a.csv</dt>" in text
+    assert len((tmp_path / "pages" / "relevance.csv").read_text().splitlines()) == 1 + 3
+
+
 def test_more_inputs_than_a_page_has_room_for(lrp_cli: Callable[..., Result], tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text("from torch import nn\nnet = nn.Linear(2, 1)\n")
     (tmp_path / "rows").mkdir()

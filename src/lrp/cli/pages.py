@@ -40,12 +40,13 @@ def index_of(entries: Sequence[Entry], failures: Sequence[Failure], request: Req
     return index(entries, failed=failed, command=command_of(request)).encode(errors="replace")
 
 
-def entries_of(one: Explained, link: str) -> list[Entry]:
+def entries_of(one: Explained, link: str, samples: int) -> list[Entry]:
     """Return what the index says of an input: an entry for each target of its first sample.
 
     Args:
         one: the first sample.
         link: the path of its report below the index.
+        samples: how many of its samples were explained.
     """
     entries = []
     for sample in one.samples:
@@ -54,7 +55,7 @@ def entries_of(one: Explained, link: str) -> list[Entry]:
             Entry(
                 shortened(one.item.name),
                 link,
-                len(one.inputs),
+                samples,
                 sample.target,
                 sample.explained,
                 sample.reached,

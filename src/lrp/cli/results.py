@@ -121,15 +121,15 @@ def write_reports(found: Iterable[Explained], request: Request, place: Destinati
     for item, group in groupby(found, key=lambda one: one.item):
         ones = iter(group)
         shown = list(islice(ones, report.MOST))
-        own = [line_of(sample) for one in chain(shown, ones) for sample in one.samples]
+        own = [[line_of(sample) for sample in one.samples] for one in chain(shown, ones)]
         link = f"reports/{item.stem}.html"
         try:
-            made, added = page_of(shown, request, title=item.name), entries_of(shown[0], link)
+            made, added = page_of(shown, request, title=item.name), entries_of(shown[0], link, len(own))
         except InputError as error:
             failures.append(Failure(item.name, error))
             continue
         write_all({place.path / link: made})
-        lines += own
+        lines += chain(*own)
         entries += added
         count += 1
     if count:

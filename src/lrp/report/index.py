@@ -25,7 +25,7 @@ class Entry:
     Args:
         name: what the input is called.
         link: the address of its report.
-        samples: how many samples it holds; the rest is of the first.
+        samples: how many of its samples were explained; the rest is of the first.
         target: what was explained, in words.
         explained, reached: the explained output, and the sum of the relevance of the inputs.
         picture: a picture of the relevance as an address that holds it, or nothing.
