@@ -109,3 +109,11 @@ def test_letters_that_the_font_lacks_come_from_another_or_are_code_points() -> N
     assert families("⌕")
     assert fig.axes[0].get_yticklabels()[0].get_text().startswith(r"\U0010fffd  (")
     assert fig.get_suptitle() == r"\U0010fffd"
+
+
+def test_a_default_font_that_is_chosen_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib as mpl
+
+    assert families("⌕") == families("⌕⌕") != []
+    monkeypatch.setitem(mpl.rcParams, "font.family", families("⌕"))
+    assert families("⌕") == []

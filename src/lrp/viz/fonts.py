@@ -17,12 +17,21 @@ def families(words: str) -> list[str]:
     return [name for name in dict.fromkeys(map(family_of, words)) if name]
 
 
-@cache
 def family_of(letter: str) -> str | None:
     """Return the family of a font that has a letter: nothing for the default one, None where no font has it."""
     from matplotlib.font_manager import FontProperties, findfont, fontManager
 
-    if (letter.isascii() and letter.isprintable()) or has(findfont(FontProperties()), letter):
+    if letter.isascii() and letter.isprintable():
+        return ""
+    return _family_of(letter, findfont(FontProperties()), len(fontManager.ttflist))
+
+
+@cache
+def _family_of(letter: str, default: str, fonts: int) -> str | None:
+    """The same, of this many fonts: users choose another default, and add fonts."""
+    from matplotlib.font_manager import fontManager
+
+    if has(default, letter):
         return ""
     # the last resort has a box for every letter
     found = (each for each in fontManager.ttflist if not each.name.startswith(("Last Resort", "cm")))
