@@ -209,7 +209,7 @@ class Scatter(torch.autograd.Function):
 
 
 def test_replicas_on_gpus_are_refused_with_the_cure():
-    with pytest.raises(lrp.errors.UnseenError, match=r"explain model\.module"):
+    with pytest.raises(lrp.errors.UnseenError, match=r"model\.module of nn\.DataParallel"):
         lrp.explain(lambda x: MODEL(Scatter.apply(x)), X, target=0)
 
 

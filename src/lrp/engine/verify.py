@@ -209,16 +209,14 @@ def _has_a_pole(call: OpCall) -> bool:
 
 
 def _unseen(names: list[str]) -> UnseenError:
-    scattered = any(name.startswith("ScatterBackward") for name in names)
     shown = names[:8] + ([f"and {len(names) - 8} more"] if len(names) > 8 else [])
     return UnseenError(
         "part of the forward pass was not seen, so its rules are not in place",
         where="autograd nodes " + "; ".join(shown),
         seen="TorchScript, a compiled module, another thread, or a torch.autograd.Function of the model's own",
-        cure="explain model.module: nn.DataParallel scatters its inputs over GPUs and runs replicas in other threads"
-        if scattered
-        else "use the original Python module; or, where the node is linear in its data, so that its gradient is its "
-        'rule, lrp.register("NodeName", rules.Zero()); where it is an activation and a module of its own, rules.Gate()',
+        cure="use the original Python module (model.module of nn.DataParallel, on GPUs); or, where the node is linear "
+        'in its data, so that its gradient is its rule, lrp.register("NodeName", rules.Zero()); where it is an '
+        "activation and a module of its own, rules.Gate()",
     )
 
 
