@@ -3,7 +3,7 @@
     make gpu       # needs a CUDA GPU and a torch that knows it; minutes
 
 writes `records/gpu.json` and its tables in docs/hardware.md. Weights are random but for EfficientNet-Lite0's, which
-explains the example photographs.
+sees a photograph.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from benchmarks import report
 from benchmarks.language_models import TRANSFORMERS, embedded
 from benchmarks.networks import NETWORKS, photograph_like
 from benchmarks.precision import AUTOCAST, apart
-from benchmarks.speed import composites, measure
+from benchmarks.speed import OF_TRANSFORMERS, composites, measure, networks
 from benchmarks.timing import gradient_times_input
 from lrp.models import imagenet
 from tests.cases.networks import CASES
 
 ANYWHERE = ("zero", "epsilon_plus_flat", "epsilon_alpha2_beta1_flat", "attnlrp")
 OF_NETWORKS = ("zero", "epsilon_plus_flat", "epsilon_gamma_box")
-OF_TRANSFORMERS = ("zero", "attnlrp", "cp_lrp")
 ROUNDS = 9
 Subject = tuple[nn.Module, Tensor]
 
@@ -126,16 +125,10 @@ def peak(call: Callable[[], object]) -> int:
 def costs() -> dict[str, dict[str, Any]]:
     """By network, batch and type: time by the clock, and memory, over gradient x input's."""
     found = {}
-    subjects: dict[str, Callable[[], Subject]] = {
-        **{name: lambda build=build: (build(), photograph_like()) for name, build in NETWORKS.items()},
-        **{
-            name: lambda build=build, width=width, length=length: (build(), embedded(width, length))
-            for name, (build, width, length) in TRANSFORMERS.items()
-        },
-    }
-    for name, build in subjects.items():
+    for name, (model, x) in networks().items():
+        if name not in NETWORKS and name not in TRANSFORMERS:
+            continue
         presets = OF_TRANSFORMERS if name in TRANSFORMERS else OF_NETWORKS
-        model, x = build()
         positive_eps(model)
         for dtype, batch in ((torch.float32, 1), (torch.float32, 64), (torch.bfloat16, 64)):
             model, x = model.to("cuda", dtype), x.to("cuda", dtype)
@@ -167,8 +160,9 @@ def tables(record: dict[str, Any]) -> list[str]:
         [name, *(f"{row[column]:.2f}" for column in ("no ledger", "ledger", "memory"))]
         for name, row in record["costs"].items()
     ]
+    made = f"{record['gpu']}, torch {record['versions']['torch']}, {record['date']}."
     return [
-        f"{record['gpu']}, torch {record['versions']['torch']}, {record['date']}.",
+        f"{made} {record['note']}" if "note" in record else made,
         "",
         *report.table(["float64: network", "error", "residual / scale"], agree),
         "",
