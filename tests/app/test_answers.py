@@ -20,7 +20,7 @@ from lrp.cli.composite import composite_of, presets_known
 from lrp.cli.parse import target_of, text_target
 from lrp.errors import InputError, LayerError, LoadError
 from lrp.models import Inputs, load_inputs
-from lrp.report.words import number
+from lrp.viz.words import number
 from tests.cases.texts import build
 
 WORDS = Words(target_of, text_target, composite_of, presets_known())

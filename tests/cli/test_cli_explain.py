@@ -242,7 +242,7 @@ def test_what_was_explained_is_said_in_words(lrp_cli: Cli, tutorial: list[str], 
     Image.new("RGB", (6, 6), (250, 20, 90)).save(tmp_path / "x.png")
     (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\neel\n")
     words = ["explain", f"{convnet}:Net", "x.png", "--labels", "labels.txt"]
-    assert "the output of class 3 dog\n" in lrp_cli(*words, "--target", "3").stdout
+    assert "the output of class 3, dog\n" in lrp_cli(*words, "--target", "3").stdout
     assert "(class of rank 2)\n" in lrp_cli(*words, "--target", "top:2").stdout
     assert "the output: class 1 minus class 0\n" in lrp_cli(*words, "--target", "diff:bee,ant").stdout
 

@@ -182,7 +182,7 @@ def test_an_image_is_prepared_as_the_folder_says(lrp_cli: Cli, tmp_path: Path) -
     for more in ([], ["--preprocess", "vit/preprocessor_config.json"]):
         (sample,) = read_json(lrp_cli(*words, *more))
         assert sample["explained"] == pytest.approx(bee, rel=1e-4)
-        assert sample["target"] == "the output of class 1 bee"
+        assert sample["target"] == "the output of class 1, bee"
     (by_hand,) = read_json(lrp_cli(*words, "--size", "16"))
     assert by_hand["explained"] != pytest.approx(bee, rel=1e-3)
     (tmp_path / "other.json").write_text(json.dumps({**says, "image_mean": [0.1, 0.1, 0.1]}))

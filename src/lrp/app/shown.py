@@ -15,12 +15,12 @@ from lrp import viz
 from lrp.app.answers import INPUT, Answer
 from lrp.engine.structure import tensors_in
 from lrp.report.pictures import traces
-from lrp.report.words import explained, number
 from lrp.text import TextRelevance
 from lrp.viz.colors import colors, letters
 from lrp.viz.figure import Scale, scale_of
 from lrp.viz.heatmap import PERCENTILE, laid_over
 from lrp.viz.photo import array
+from lrp.viz.words import aim, number
 
 __all__ = ["problem", "shown"]
 
@@ -131,7 +131,7 @@ def bars(answer: Answer, values: Array, shares: Array) -> str:
 
 def target(answer: Answer) -> str:
     """Return what was explained, in words."""
-    return explained(answer.result, 0, answer.labels) if answer.text is None else answer.text.target
+    return aim(answer.result, 0, answer.labels) if answer.text is None else answer.text.target
 
 
 def outputs(answer: Answer) -> str:

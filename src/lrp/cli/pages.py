@@ -12,7 +12,7 @@ from lrp.cli.options import Request
 from lrp.cli.records import Explained, Failure, Sample
 from lrp.cli.rows import at
 from lrp.report.index import Entry, index, thumbnail
-from lrp.report.words import number
+from lrp.viz.words import number
 
 __all__ = ["command_of", "entries_of", "index_of", "page_of"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from lrp.errors import LRPError
+from lrp.viz.words import aim, is_only_output
 
 if TYPE_CHECKING:
     from lrp.cli.items import Item
@@ -153,7 +154,7 @@ def sample_of(
         number=number,
         explained=float(r.explained.sum()),
         target=target_words(r, labels),
-        index=class_index(r),
+        index=None if r.indices is None or is_only_output(r) else int(r.indices[0]),
         output=tuple(Layer(name, values) for name, values in arrays("output", r.output)),
         layers=tuple(Layer(name, values) for path, value in r.layers.items() for name, values in arrays(path, value)),
         sources=tuple(Source(name, given[name], values, features) for name, values in arrays(name, r.input)),
@@ -169,26 +170,16 @@ def sample_of(
     )
 
 
-def class_index(r: Relevance) -> int | None:
-    """Return the class that was explained, None where the output is a single number or the target is no class."""
-    scores = arrays("", r.output)
-    alone = len(scores) == 1 and scores[0][1].size == 1
-    return None if r.indices is None or alone else int(r.indices[0])
-
-
 def target_words(r: Relevance, labels: tuple[str, ...]) -> str:
     """Return what was explained, in words: logit or output, of which class or token, and why of that."""
-    from lrp.targets import LogOdds, Token
+    from lrp.targets import LogOdds
 
     kind = "logit" if any("stepped over" in note for note in r.notes) else "output"
-    index = class_index(r)
     if isinstance(r.target, LogOdds):
         return f"the {r.target}"
-    if index is not None:
-        name = f" {labels[index]}" if index < len(labels) else ""
-        chosen = "" if str(r.target) == f"class {index}" else f" ({r.target})"
-        return f"the {kind} of {'token' if isinstance(r.target, Token) else 'class'} {index}{name}{chosen}"
-    return f"the only {kind}" if r.indices is not None else f"the {kind}: {r.target}"
+    if r.indices is None:
+        return f"the {kind}: {r.target}"
+    return f"the only {kind}" if is_only_output(r) else f"the {kind} of {aim(r, 0, labels)}"
 
 
 def arrays(name: str, value: Any) -> list[tuple[str, Array]]:

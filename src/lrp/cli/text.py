@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from lrp.cli.records import Array, Layer, Row, Sample, Source
+from lrp.viz.words import number as signed
 
 __all__ = ["ledger", "number", "text_of"]
 
@@ -15,6 +16,8 @@ FEW = 32
 TOP = 10
 PER_LINE = 8
 PLACES = 4
+
+number = partial(signed, digits=5)
 
 
 def text_of(sample: Sample, labels: tuple[str, ...] = (), *, with_input: bool = False) -> str:
@@ -117,7 +120,7 @@ def largest(values: Array) -> Iterator[str]:
     """List the largest values with their places."""
     for flat in np.argsort(-np.abs(values), axis=None, kind="stable")[:TOP]:
         place = np.unravel_index(flat, values.shape)
-        yield f"  [{', '.join(str(int(index)) for index in place)}]".ljust(18) + f" {number(values[place]):>11}"
+        yield f"  [{', '.join(str(int(index)) for index in place)}]".ljust(18) + f" {number(float(values[place])):>11}"
 
 
 def ledger(sample: Sample) -> Iterator[str]:
@@ -134,12 +137,3 @@ def ledger(sample: Sample) -> Iterator[str]:
         yield f"  {f'kept as {kind}':<20} {number(sum(row.amount for row in rows)):>11}   {places}{more}"
     yield f"  {'residual':<20} {sample.residual:>+11.1e}   explained - reached - kept"
     yield f"  {'amplification':<20} {sample.amplification:>11.3g}   sum of |relevance| at the input / |explained|"
-
-
-def number(value: Any) -> str:
-    """Return a number with its sign and five digits.
-
-    >>> number(3.14159265), number(-0.00001234), number(0.0)
-    ('+3.1416', '-1.234e-05', '0')
-    """
-    return f"{value:+.5g}" if value else "0"

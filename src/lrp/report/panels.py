@@ -18,9 +18,9 @@ from lrp.report.pictures import Shown
 from lrp.report.tables import Row, Table, bar, numeric
 from lrp.report.tables import text as text_cell
 from lrp.report.views import View
-from lrp.report.words import explained as explained_words
 from lrp.text import TextRelevance
 from lrp.viz.photo import array
+from lrp.viz.words import aim
 
 __all__ = ["MOST", "Panel", "Sample", "overview", "samples_of"]
 
@@ -198,7 +198,7 @@ def _panel(
         tensors = tensors_in(r.layers[name])
         if tensors and (count == 1 or tensors[0].shape[:1] == (count,)):
             layers.append(_layer(name, _of_sample(tensors[0], at, count), explained, inputs))
-    words = text.target if text else explained_words(r, at, labels)
+    words = text.target if text else aim(r, at, labels)
     return Panel(words, explained, sum(float(x.sum()) for x in relevances.values()), shown, layers)
 
 

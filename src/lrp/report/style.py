@@ -11,8 +11,8 @@ import numpy as np
 
 from lrp.extras import imported
 from lrp.report.views import SHADES
-from lrp.report.words import number
 from lrp.viz.colors import colors, letters
+from lrp.viz.words import number
 
 if TYPE_CHECKING:
     from jinja2 import Template

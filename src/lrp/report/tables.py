@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lrp.report.words import exact, number, share
+from lrp.report.words import exact, share
 from lrp.viz.colors import BLUE, RED
+from lrp.viz.words import number
 
 __all__ = ["Bar", "Cell", "Row", "Table", "bar", "numeric", "ranked", "text"]
 

@@ -5,25 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from lrp.relevance import Relevance
+from lrp.viz.words import number
 
-__all__ = ["exact", "explained", "number", "share", "size", "spread", "without_folders"]
+__all__ = ["exact", "share", "size", "spread", "without_folders"]
 
 _FOLDERS = re.compile(r"""(?<![\w.:/\\])(?:~|[A-Za-z]:)?[\\/](?:[^\\/\s'"<>:]+[\\/])+(?=[^\\/\s'"])""")
 _OPTION_AND_FOLDERS = re.compile(r"^(--?[\w-]+=)?(?:~|[A-Za-z]:)?[\\/](?:.*[\\/])?")
-
-
-def number(value: float, digits: int = 4) -> str:
-    """Return a number with its sign, to a few digits.
-
-    >>> number(3.14159), number(-0.0000123), number(0.0)
-    ('+3.142', '-1.23e-05', '0')
-    """
-    return f"{value:+.{digits}g}" if value else "0"
 
 
 def exact(value: float) -> str:
@@ -73,20 +63,3 @@ def without_folders(words: str | Sequence[str]) -> str:
     if isinstance(words, str):
         return _FOLDERS.sub("", words)
     return shlex.join(_OPTION_AND_FOLDERS.sub(r"\1", word) for word in words)
-
-
-def explained(r: Relevance, sample: int, labels: Sequence[str]) -> str:
-    """Return what was explained for a sample: a class, by its name where it has one, or the target's own words."""
-    if r.indices is None:
-        return str(r.target)
-    if _is_single(r.output):
-        return "the output"
-    index = int(r.indices[sample])
-    name = f", {labels[index]}" if 0 <= index < len(labels) else ""
-    chosen = "" if str(r.target) == f"class {index}" else f" ({r.target})"
-    return f"class {index}{name}{chosen}"
-
-
-def _is_single(output: Any) -> bool:
-    """Whether the model returned one number a sample, which is no class of several."""
-    return hasattr(output, "shape") and (output.dim() < 2 or output.shape[1:].numel() == 1)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lrp.errors import InputError
 from lrp.extras import imported
 from lrp.relevance import Relevance
 from lrp.viz.colors import Palette, between, colors, palette
 from lrp.viz.fonts import families, legible
+from lrp.viz.words import aim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,16 +199,6 @@ def explained(r: Relevance, sample: int | None, words: str = "") -> str:
         return f"Explained: {words or aim(r, None)}, {value}, by {r.composite.name}."
     value = number(float(r.explained[sample or 0]))
     return f"Explained: {words or aim(r, sample or 0)}, {value}, by {r.composite.name}."
-
-
-def aim(r: Relevance, sample: int | None) -> str:
-    """The target in words, with the class it meant for a sample."""
-    words, output = str(r.target), r.output
-    if isinstance(output, Tensor) and output.numel() == len(r.explained):
-        return "the output" if words == "top class" else words
-    if sample is None or r.indices is None or words.endswith(str(int(r.indices[sample]))):
-        return words
-    return f"{words} ({int(r.indices[sample])})"
 
 
 def shown(total: float, whole: float, what: str = "Sum shown") -> str:

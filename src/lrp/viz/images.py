@@ -14,10 +14,11 @@ from torch import Tensor
 
 from lrp.errors import InputError, nearest
 from lrp.relevance import Relevance
-from lrp.viz.figure import Scale, aim, color_bar, explained, figure, finish, number, scale_of, show_map, shown
+from lrp.viz.figure import Scale, color_bar, explained, figure, finish, number, scale_of, show_map, shown
 from lrp.viz.heatmap import PERCENTILE, laid_over
 from lrp.viz.parts import Part, numbers, part_of, parts, single
 from lrp.viz.photo import array, photo, stretched
+from lrp.viz.words import aim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

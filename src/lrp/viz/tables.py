@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from lrp.errors import InputError
 from lrp.relevance import Relevance, named_inputs
 from lrp.viz.colors import palette
-from lrp.viz.figure import aim, dress, explained, figure, finish, number, plain, short, shown
+from lrp.viz.figure import dress, explained, figure, finish, number, plain, short, shown
 from lrp.viz.parts import books, numbers, parts, single
 from lrp.viz.photo import array
+from lrp.viz.words import aim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
